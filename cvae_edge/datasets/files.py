@@ -1,0 +1,105 @@
+"""Readers for IDX files (MNIST's own format) and .npz files."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.datasets.dataset import Split
+from cvae_edge.errors import DataError
+from cvae_edge.images import check_images
+
+_UBYTE = 0x08
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read one IDX file of unsigned bytes, gzip or not (http://yann.lecun.com/exdb/mnist).
+
+    Raises:
+        DataError: it cannot be read, is cut short, or holds another type.
+    """
+    try:
+        content = path.read_bytes()
+        if content[:2] == b"\x1f\x8b":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if len(content) < 4 or content[:3] != bytes([0, 0, _UBYTE]) or content[3] == 0:
+        raise DataError(f"{path} must be an IDX file of unsigned bytes, got {content[:4].hex()!r}")
+    header = 4 + 4 * content[3]
+    if len(content) < header:
+        raise DataError(f"{path} is cut short: its header alone has {header} bytes")
+    shape = struct.unpack(f">{content[3]}I", content[4:header])
+    if len(content) - header != math.prod(shape):
+        raise DataError(
+            f"{path} must hold {math.prod(shape)} bytes for its shape {shape}, "
+            f"got {len(content) - header}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def find_idx(folder: Path) -> list[Path]:
+    """Return the IDX files in ``folder``, by their names."""
+    return sorted(p for p in folder.iterdir() if "idx" in p.name and p.is_file())
+
+
+def read_idx_folder(folder: Path) -> tuple[Split, Split | None]:
+    """Read ``*train*images*idx3*`` and, where there, ``*t10k*`` or ``*test*`` and the labels.
+
+    Raises:
+        DataError: no training images, or more or fewer labels than images.
+    """
+    names = find_idx(folder)
+
+    def read(part: tuple[str, ...]) -> Split | None:
+        found = {
+            kind: [p for p in names if kind in p.name and any(word in p.name for word in part)]
+            for kind in ("images", "labels")
+        }
+        if not found["images"]:
+            return None
+        labels = read_idx(found["labels"][0]) if found["labels"] else None
+        return _split(read_idx(found["images"][0]), labels, str(found["images"][0]))
+
+    train = read(("train",))
+    if train is None:
+        raise DataError(f"{folder} has IDX files but none named *train*images*")
+    return train, read(("t10k", "test"))
+
+
+def read_npz(path: Path) -> tuple[Split, Split | None]:
+    """Read ``x_train`` and ``x_test``, or ``x`` alone; ``y_train``, ``y_test``, ``y`` are labels.
+
+    Raises:
+        DataError: it cannot be read, holds other arrays, or they are no images.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as .npz: {error}") from error
+    if "x_train" in arrays and "x_test" in arrays:
+        return (
+            _split(arrays["x_train"], arrays.get("y_train"), f"x_train of {path}"),
+            _split(arrays["x_test"], arrays.get("y_test"), f"x_test of {path}"),
+        )
+    if "x" in arrays:
+        return _split(arrays["x"], arrays.get("y"), f"x of {path}"), None
+    raise DataError(
+        f"{path} must hold the arrays x_train and x_test, or x, got {sorted(arrays) or 'none'}"
+    )
+
+
+def _split(images: Any, labels: Any, what: str) -> Split:
+    images = check_images(images, what)
+    if labels is not None and labels.shape != (len(images),):
+        raise DataError(f"{what} must have one label an image: {len(images)}, got {labels.shape}")
+    return Split(images, labels)

@@ -1,0 +1,177 @@
+"""The run folder: what a training leaves, and what continues it.
+
+    config.json           model, data and train, as they were asked for
+    history.csv           one row an epoch
+    checkpoints/          weights, optimizer and step of the last epoch
+    best.weights.npz      the weights to use: the best by validation ELBO, or the last
+    summary.json          written when training has ended, and only then
+    training-curve.png  reconstructions.png
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
+from cvae_edge.errors import ConfigError, RunError
+
+FORMAT_VERSION = 1
+COLUMNS = (
+    "epoch", "step", "learning_rate", "train_elbo", "train_reconstruction", "train_kl",
+    "validation_elbo", "seconds",
+)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a training follows from."""
+
+    model: ModelConfig
+    data: DataConfig
+    train: TrainConfig
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        parts = {"model": self.model, "data": self.data, "train": self.train}
+        return {name: part.to_dict() for name, part in parts.items()}
+
+
+class Run:
+    """A folder with the files above; it exists once ``create`` or ``open`` has returned."""
+
+    def __init__(self, folder: Path, config: RunConfig) -> None:
+        self.folder = folder
+        self.config = config
+        self.checkpoints = folder / "checkpoints"
+
+    @classmethod
+    def create(cls, folder: Path, config: RunConfig) -> Run:
+        """Start a new run in ``folder``, which must be empty or not there.
+
+        Raises:
+            RunError: something is there already.
+        """
+        if (folder / "config.json").exists():
+            raise RunError(
+                f"{folder} already holds a run: continue it with --resume, or choose another --out"
+            )
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} exists and is no run folder: choose another --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder, config)
+        run._write_json("config.json", {"format_version": FORMAT_VERSION, **config.to_dict()})
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open the run in ``folder``, finished or not.
+
+        Raises:
+            RunError: there is none, or its config cannot be read.
+        """
+        path = folder / "config.json"
+        if not path.is_file():
+            raise RunError(f"{folder} is no run folder: it has no config.json; cvae-edge train makes one")
+        fields = _read_json(path)
+        if fields.pop("format_version", None) != FORMAT_VERSION:
+            raise RunError(f"{path} must have format_version {FORMAT_VERSION}")
+        try:
+            config = RunConfig(
+                ModelConfig.from_dict(fields["model"]),
+                DataConfig.from_dict(fields["data"]),
+                TrainConfig.from_dict(fields["train"]),
+            )
+        except (KeyError, ConfigError) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+        return cls(folder, config)
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What the training ended with; None while it has not ended."""
+        path = self.folder / "summary.json"
+        return _read_json(path) if path.exists() else None
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write the summary, which makes the run a finished one."""
+        self._write_json("summary.json", summary)
+
+    def history(self) -> list[dict[str, float]]:
+        """Return the epochs so far; a missing value (no validation images) is NaN."""
+        path = self.folder / "history.csv"
+        if not path.exists():
+            return []
+        try:
+            with path.open(newline="") as file:
+                return [
+                    {name: float(row[name] or "nan") for name in COLUMNS}
+                    for row in csv.DictReader(file)
+                ]
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"{path} is damaged: {error!r}") from error
+
+    def start_history(self, epochs: int) -> None:
+        """Keep the first ``epochs`` rows, which a checkpoint has, and drop what came after."""
+        path = self.folder / "history.csv"
+        lines = path.read_text().splitlines()[1 : 1 + epochs] if path.exists() else []
+        self._write_text("history.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
+
+    def append_history(self, row: Mapping[str, float]) -> None:
+        """Append one epoch and have it on the disk when this returns."""
+        with (self.folder / "history.csv").open("a", newline="") as file:
+            csv.DictWriter(file, COLUMNS).writerow(row)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def save_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write best.weights.npz, replacing the old one when the new one is whole."""
+        partial = self.folder / "best.weights.partial.npz"
+        np.savez(partial, **dict(weights))  # type: ignore[arg-type]
+        partial.replace(self.folder / "best.weights.npz")
+
+    def read_weights(self) -> dict[str, NDArray[np.float32]]:
+        """Read best.weights.npz.
+
+        Raises:
+            RunError: it is missing, damaged, or holds NaN.
+        """
+        path = self.folder / "best.weights.npz"
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                weights = {name: archive[name] for name in archive.files}
+        except FileNotFoundError as error:
+            raise RunError(f"{self.folder} has no weights yet: train for one epoch at least") from error
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+        broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
+        if broken:
+            raise RunError(f"weights must be finite, got NaN or infinity in {path}: {broken[0]}")
+        return weights
+
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        self._write_text(name, json.dumps(content, indent=2) + "\n")
+
+    def _write_text(self, name: str, text: str) -> None:
+        partial = self.folder / f"{name}.partial"
+        partial.write_text(text)
+        partial.replace(self.folder / name)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise RunError(f"{path} is damaged: it must hold an object")
+    return content

@@ -1,0 +1,141 @@
+"""One optimization step, on one device or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from cvae_edge.config import Binarize, TrainConfig, require
+from cvae_edge.training import elbo
+from cvae_edge.training.model import VAE
+
+Step = Callable[[NDArray[Any], int], NDArray[np.float32]]
+
+
+def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras.Optimizer:
+    """Return Adam with the recipe's learning rate as a function of its step count."""
+    warmup = round(config.warmup_epochs * steps_per_epoch)
+    rate: Any = config.learning_rate
+    if warmup or config.final_rate < 1:
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else config.learning_rate,
+            decay_steps=max(1, config.epochs * steps_per_epoch - warmup),
+            alpha=config.final_rate,
+            warmup_target=config.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(vae.variables)
+    return optimizer
+
+
+def make_step(
+    vae: VAE,
+    optimizer: keras.Optimizer,
+    config: TrainConfig,
+    binarize: Binarize,
+    strategy: tf.distribute.Strategy,
+) -> Step:
+    """Return a function that trains on one global batch of images.
+
+    It takes the images (batch_size, h, w, c), uint8 or float32, and the step's number, and returns
+    [loss, log p(x|z), KL], float32, in nats per image. Its randomness is a function of
+    (config.seed, step): each replica draws the whole batch's noise and takes its own rows, so any
+    number of replicas computes the same loss.
+
+    Raises:
+        ConfigError: the batch cannot be shared out equally.
+    """
+    replicas = strategy.num_replicas_in_sync
+    require(
+        config.batch_size % replicas == 0,
+        f"batch_size must be a multiple of the {replicas} replicas", config.batch_size,
+    )
+    rows = config.batch_size // replicas
+    replica_step = _make_replica_step(vae, optimizer, config, binarize, rows)
+
+    @tf.function(jit_compile=False)  # XLA's CPU kernels train this model at half the speed
+    def global_step(images: Any, step: tf.Tensor) -> tf.Tensor:
+        per_replica = strategy.run(replica_step, (images, step))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+
+    def step(images: NDArray[Any], number: int) -> NDArray[np.float32]:
+        def own_rows(context: Any) -> tf.Tensor:
+            first = context.replica_id_in_sync_group * rows
+            return tf.constant(images[first : first + rows])
+
+        distributed = strategy.experimental_distribute_values_from_function(own_rows)
+        result: NDArray[np.float32] = global_step(distributed, tf.constant(number, tf.int64)).numpy()
+        return result
+
+    return step
+
+
+def _make_replica_step(
+    vae: VAE, optimizer: keras.Optimizer, config: TrainConfig, binarize: Binarize, rows: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    variables = vae.variables
+    shards = _shard_sizes(rows)
+
+    def sums(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+        """[-loss, log p(x|z), KL] summed over the images x, over the global batch's size."""
+        posterior = vae.encoder(x, training=True)
+        mean, logvar = posterior["mean"], posterior["logvar"]
+        z = elbo.reparameterize(mean, logvar, eps)
+        log_px = elbo.log_bernoulli(x, vae.decoder(z, training=True))
+        if config.kl == "analytic":
+            kl = elbo.kl_analytic(mean, logvar)
+        else:
+            kl = elbo.kl_sample(z, logvar, eps)
+        terms = tf.stack([config.beta * kl - log_px, log_px, kl])
+        return tf.reduce_sum(terms, axis=1) / config.batch_size
+
+    def replica_step(images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        own = slice(replica * rows, (replica + 1) * rows)
+        seed = tf.stack([tf.constant(config.seed, tf.int64), step])
+        eps = tf.random.stateless_normal(
+            [config.batch_size, vae.config.latent_dim], seed, alg="philox"
+        )[own]
+        x = _binarize(images, binarize, config.batch_size, own, seed)
+        gradients, totals = [], []
+        for x_shard, eps_shard in zip(tf.split(x, shards), tf.split(eps, shards), strict=True):
+            with tf.GradientTape() as tape:
+                total = sums(x_shard, eps_shard)
+                loss = total[0]
+            gradients.append(tape.gradient(loss, variables))
+            totals.append(total)
+        summed = [tf.add_n(list(parts)) for parts in zip(*gradients, strict=True)]
+        optimizer.apply(summed, variables)  # sums the gradients over the replicas first
+        return tf.add_n(totals)
+
+    return replica_step
+
+
+def _shard_sizes(rows: int) -> list[int]:
+    # On a CPU an operation of this model is too small to fill every core. Two halves of the batch
+    # side by side keep two cores busier than one whole, whose operations wait for each other.
+    if tf.config.list_logical_devices("GPU"):
+        return [rows]
+    cores = tf.config.threading.get_inter_op_parallelism_threads() or 2
+    count = max(1, min(cores, rows // 16))
+    return [len(part) for part in np.array_split(np.arange(rows), count)]
+
+
+def _binarize(
+    images: tf.Tensor, how: Binarize, batch_size: int, own: slice, seed: tf.Tensor
+) -> tf.Tensor:
+    x = tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
+    if how == "static":
+        return tf.cast(x >= 0.5, tf.float32)
+    if how == "dynamic":
+        # Steps count from 0: a negative one shares no bits with the latents' noise.
+        seed = tf.stack([seed[0], -1 - seed[1]])
+        u = tf.random.stateless_uniform([batch_size, *x.shape[1:]], seed, alg="philox")
+        return tf.cast(u[own] < x, tf.float32)
+    return x
