@@ -29,7 +29,9 @@ class _Record:
     def from_dict(cls, fields: Any) -> Self:
         """Build the record from JSON values; ConfigError where names or values do not fit."""
         known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-        require(isinstance(fields, dict), f"{cls.__name__} must be an object", type(fields).__name__)
+        require(
+            isinstance(fields, dict), f"{cls.__name__} must be an object", type(fields).__name__
+        )
         unknown = sorted(set(fields) - known)
         require(not unknown, f"{cls.__name__} has the fields {sorted(known)}", unknown)
         try:
@@ -66,13 +68,19 @@ class ModelConfig(_Record):
             f"{shape[0]}x{shape[1]}",
         )
         require(shape[2] in (1, 3), "images must have 1 or 3 channels", shape[2])
-        require(_is_int(self.latent_dim, 1), "latent_dim must be an integer of at least 1",
-                self.latent_dim)
+        require(
+            _is_int(self.latent_dim, 1),
+            "latent_dim must be an integer of at least 1",
+            self.latent_dim,
+        )
         for name in ("encoder_filters", "decoder_filters"):
             widths = getattr(self, name)
             require(
-                isinstance(widths, tuple) and len(widths) == 2 and all(_is_int(w, 1) for w in widths),
-                f"{name} must be two positive integers", widths,
+                isinstance(widths, tuple)
+                and len(widths) == 2
+                and all(_is_int(w, 1) for w in widths),
+                f"{name} must be two positive integers",
+                widths,
             )
         require(_is_int(self.decoder_base, 1), "decoder_base must be at least 1", self.decoder_base)
 
@@ -102,7 +110,8 @@ class DataConfig(_Record):
             require(_is_int(self.validation, 0), "validation must be 0 or more", self.validation)
         require(
             self.binarize in (None, "static", "dynamic", "none"),
-            "binarize must be static, dynamic or none", repr(self.binarize),
+            "binarize must be static, dynamic or none",
+            repr(self.binarize),
         )
 
 
@@ -123,8 +132,11 @@ class TrainConfig(_Record):
     def __post_init__(self) -> None:
         require(_is_int(self.epochs, 1), "epochs must be at least 1", self.epochs)
         require(_is_int(self.batch_size, 1), "batch_size must be at least 1", self.batch_size)
-        require(0 < self.learning_rate < float("inf"), "learning_rate must be above 0",
-                self.learning_rate)
+        require(
+            0 < self.learning_rate < float("inf"),
+            "learning_rate must be above 0",
+            self.learning_rate,
+        )
         require(self.warmup_epochs >= 0, "warmup_epochs must be 0 or more", self.warmup_epochs)
         require(0 < self.final_rate <= 1, "final_rate must be in (0, 1]", self.final_rate)
         require(self.kl in ("sample", "analytic"), "kl must be sample or analytic", repr(self.kl))

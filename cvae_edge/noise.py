@@ -74,9 +74,9 @@ def uniform(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
     """Draw float32 values of ``shape`` in (0, 1), a function of ``seed`` alone."""
     words = _raw(seed, 0, 0, int(np.prod(shape)))
     # 24 bits, so that the float32 is exact and never 1.
-    return ((words >> np.uint64(40)).astype(np.float32) + np.float32(0.5)).reshape(shape) * np.float32(
-        2.0**-24
-    )
+    return ((words >> np.uint64(40)).astype(np.float32) + np.float32(0.5)).reshape(
+        shape
+    ) * np.float32(2.0**-24)
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:

@@ -61,13 +61,18 @@ def build_encoder(config: ModelConfig, seed: int = 0) -> keras.Model:
         h = x
         for i, filters in enumerate(config.encoder_filters, 1):
             h = layers.Conv2D(
-                filters, 3, 2, "valid", activation="relu", name=f"conv_{i}",
+                filters,
+                3,
+                2,
+                "valid",
+                activation="relu",
+                name=f"conv_{i}",
                 kernel_initializer=next(glorot),
             )(h)  # 28 -> 13 -> 6
         h = layers.Flatten(name="flatten")(h)
-        h = layers.Dense(
-            2 * config.latent_dim, name="posterior", kernel_initializer=next(glorot)
-        )(h)
+        h = layers.Dense(2 * config.latent_dim, name="posterior", kernel_initializer=next(glorot))(
+            h
+        )
     mean, logvar = h[:, : config.latent_dim], h[:, config.latent_dim :]
     return keras.Model(x, {"mean": mean, "logvar": logvar}, name="encoder")
 
@@ -78,13 +83,16 @@ def build_decoder(config: ModelConfig, seed: int = 0) -> keras.Model:
     with keras.name_scope("decoder"):
         z = keras.Input((config.latent_dim,), name="z")
         units = int(np.prod(config.grid_shape))
-        h = layers.Dense(
-            units, activation="relu", name="grid", kernel_initializer=next(glorot)
-        )(z)
+        h = layers.Dense(units, activation="relu", name="grid", kernel_initializer=next(glorot))(z)
         h = layers.Reshape(config.grid_shape, name="reshape")(h)  # (n, h/4, w/4, base)
         for i, filters in enumerate(config.decoder_filters, 1):
             h = layers.Conv2DTranspose(
-                filters, 3, 2, "same", activation="relu", name=f"conv_{i}",
+                filters,
+                3,
+                2,
+                "same",
+                activation="relu",
+                name=f"conv_{i}",
                 kernel_initializer=next(glorot),
             )(h)  # 7 -> 14 -> 28
         x_logits = layers.Conv2DTranspose(

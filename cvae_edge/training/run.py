@@ -1,11 +1,11 @@
 """The run folder: what a training leaves, and what continues it.
 
-    config.json           model, data and train, as they were asked for
-    history.csv           one row an epoch
-    checkpoints/          weights, optimizer and step of the last epoch
-    best.weights.npz      the weights to use: the best by validation ELBO, or the last
-    summary.json          written when training has ended, and only then
-    training-curve.png  reconstructions.png
+config.json           model, data and train, as they were asked for
+history.csv           one row an epoch
+checkpoints/          weights, optimizer and step of the last epoch
+best.weights.npz      the weights to use: the best by validation ELBO, or the last
+summary.json          written when training has ended, and only then
+training-curve.png  reconstructions.png
 """
 
 from __future__ import annotations
@@ -28,8 +28,14 @@ from cvae_edge.errors import ConfigError, RunError
 
 FORMAT_VERSION = 1
 COLUMNS = (
-    "epoch", "step", "learning_rate", "train_elbo", "train_reconstruction", "train_kl",
-    "validation_elbo", "seconds",
+    "epoch",
+    "step",
+    "learning_rate",
+    "train_elbo",
+    "train_reconstruction",
+    "train_kl",
+    "validation_elbo",
+    "seconds",
 )
 
 
@@ -82,7 +88,9 @@ class Run:
         """
         path = folder / "config.json"
         if not path.is_file():
-            raise RunError(f"{folder} is no run folder: it has no config.json; cvae-edge train makes one")
+            raise RunError(
+                f"{folder} is no run folder: it has no config.json; cvae-edge train makes one"
+            )
         fields = _read_json(path)
         if fields.pop("format_version", None) != FORMAT_VERSION:
             raise RunError(f"{path} must have format_version {FORMAT_VERSION}")
@@ -150,7 +158,9 @@ class Run:
             with np.load(path, allow_pickle=False) as archive:
                 weights = {name: archive[name] for name in archive.files}
         except FileNotFoundError as error:
-            raise RunError(f"{self.folder} has no weights yet: train for one epoch at least") from error
+            raise RunError(
+                f"{self.folder} has no weights yet: train for one epoch at least"
+            ) from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise RunError(f"{path} is damaged: {error}") from error
         broken = [name for name, value in weights.items() if not np.isfinite(value).all()]

@@ -54,7 +54,8 @@ def make_step(
     replicas = strategy.num_replicas_in_sync
     require(
         config.batch_size % replicas == 0,
-        f"batch_size must be a multiple of the {replicas} replicas", config.batch_size,
+        f"batch_size must be a multiple of the {replicas} replicas",
+        config.batch_size,
     )
     rows = config.batch_size // replicas
     replica_step = _make_replica_step(vae, optimizer, config, binarize, rows)
@@ -70,7 +71,9 @@ def make_step(
             return tf.constant(images[first : first + rows])
 
         distributed = strategy.experimental_distribute_values_from_function(own_rows)
-        result: NDArray[np.float32] = global_step(distributed, tf.constant(number, tf.int64)).numpy()
+        result: NDArray[np.float32] = global_step(
+            distributed, tf.constant(number, tf.int64)
+        ).numpy()
         return result
 
     return step

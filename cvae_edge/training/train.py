@@ -100,8 +100,13 @@ class _Training:
         self.seconds = tf.Variable(0.0, dtype=tf.float64)
         self.best = tf.Variable(-np.inf, dtype=tf.float64)
         checkpoint = tf.train.Checkpoint(
-            encoder=self.vae.encoder, decoder=self.vae.decoder, optimizer=optimizer,
-            step=self.step, totals=self.totals, seconds=self.seconds, best=self.best,
+            encoder=self.vae.encoder,
+            decoder=self.vae.decoder,
+            optimizer=optimizer,
+            step=self.step,
+            totals=self.totals,
+            seconds=self.seconds,
+            best=self.best,
         )
         # Every worker reads the chief's checkpoints; only the chief writes.
         self.manager = tf.train.CheckpointManager(
@@ -125,10 +130,16 @@ class _Training:
                     if not np.isfinite(result).all():
                         raise self._diverged(epoch, number)
                     totals += result
-                    on_progress(Progress(
-                        epoch + 1, self.config.epochs, number + 1, self.steps,
-                        float(totals[2] * -1 + totals[1]) / (i + 1), validation_elbo,
-                    ))
+                    on_progress(
+                        Progress(
+                            epoch + 1,
+                            self.config.epochs,
+                            number + 1,
+                            self.steps,
+                            float(totals[2] * -1 + totals[1]) / (i + 1),
+                            validation_elbo,
+                        )
+                    )
                     if interrupted.is_set() and i + 1 < self.steps_per_epoch:
                         self._save(number + 1, totals, time.monotonic() - started)
                         raise Stopped
@@ -162,16 +173,18 @@ class _Training:
             if better or not len(validation):
                 self.run.save_weights(self.vae.weights())
             _, reconstruction, kl = totals / self.steps_per_epoch
-            self.run.append_history({
-                "epoch": epoch + 1,
-                "step": (epoch + 1) * self.steps_per_epoch,
-                "learning_rate": float(np.float32(self.optimizer.learning_rate)),
-                "train_elbo": reconstruction - kl,
-                "train_reconstruction": reconstruction,
-                "train_kl": kl,
-                "validation_elbo": elbo if len(validation) else "",
-                "seconds": round(seconds, 2),
-            })
+            self.run.append_history(
+                {
+                    "epoch": epoch + 1,
+                    "step": (epoch + 1) * self.steps_per_epoch,
+                    "learning_rate": float(np.float32(self.optimizer.learning_rate)),
+                    "train_elbo": reconstruction - kl,
+                    "train_reconstruction": reconstruction,
+                    "train_kl": kl,
+                    "validation_elbo": elbo if len(validation) else "",
+                    "seconds": round(seconds, 2),
+                }
+            )
             if better:
                 self._draw()
         self._save((epoch + 1) * self.steps_per_epoch, np.zeros(3), 0.0)
@@ -185,7 +198,9 @@ class _Training:
             try:
                 self.manager.save(checkpoint_number=step)
             except tf.errors.OpError as error:
-                raise RunError(f"{self.run.checkpoints} cannot be written: {error.message}") from error
+                raise RunError(
+                    f"{self.run.checkpoints} cannot be written: {error.message}"
+                ) from error
 
     def _diverged(self, epoch: int, step: int) -> TrainingError:
         return TrainingError(
@@ -200,19 +215,22 @@ class _Training:
         self._draw()
         history = self.run.history()
         best = float(self.best.numpy())
-        self.run.finish({
-            "epochs": self.config.epochs,
-            "best_epoch": 1 + int(np.nanargmax([row["validation_elbo"] for row in history]))
-            if len(self.dataset.validation) else self.config.epochs,
-            "validation_elbo": best if np.isfinite(best) else None,
-            "test_elbo": test.elbo,
-            "test_elbo_standard_error": test.elbo_standard_error,
-            "train_images": len(self.dataset.train),
-            "validation_images": len(self.dataset.validation),
-            "test_images": len(self.dataset.test),
-            "binarize": self.dataset.binarize,
-            "seconds": round(sum(row["seconds"] for row in history), 1),
-        })
+        self.run.finish(
+            {
+                "epochs": self.config.epochs,
+                "best_epoch": 1 + int(np.nanargmax([row["validation_elbo"] for row in history]))
+                if len(self.dataset.validation)
+                else self.config.epochs,
+                "validation_elbo": best if np.isfinite(best) else None,
+                "test_elbo": test.elbo,
+                "test_elbo_standard_error": test.elbo_standard_error,
+                "train_images": len(self.dataset.train),
+                "validation_images": len(self.dataset.validation),
+                "test_images": len(self.dataset.test),
+                "binarize": self.dataset.binarize,
+                "seconds": round(sum(row["seconds"] for row in history), 1),
+            }
+        )
 
     def _draw(self) -> None:
         """Draw the curve, and ten images that were not trained on, through the current weights."""
@@ -233,7 +251,9 @@ def _open_run(folder: Path, config: RunConfig, resume: bool) -> Run:
         old, new = run.config.to_dict(), config.to_dict()
         differing = [
             f"{name} {old[part][name]} there, {new[part][name]} here"
-            for part in old for name in old[part] if old[part][name] != new[part][name]
+            for part in old
+            for name in old[part]
+            if old[part][name] != new[part][name]
         ]
         raise RunError(
             f"--resume continues a run with its own settings, but {folder} differs: "
@@ -245,7 +265,8 @@ def _open_run(folder: Path, config: RunConfig, resume: bool) -> Run:
 def _check_data(config: RunConfig, dataset: Dataset) -> None:
     require(
         dataset.image_shape == config.model.image_shape,
-        f"the model takes images of {config.model.image_shape}", dataset.image_shape,
+        f"the model takes images of {config.model.image_shape}",
+        dataset.image_shape,
     )
     require(
         config.train.batch_size <= len(dataset.train),

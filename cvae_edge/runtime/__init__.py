@@ -1,0 +1,1 @@
+"""The device side: numpy, and onnxruntime or LiteRT."""

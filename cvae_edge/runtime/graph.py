@@ -1,0 +1,55 @@
+"""One exported file, opened in its own runtime, as a function of named float32 arrays."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from cvae_edge.bundle import Artifact
+from cvae_edge.elbo import Array
+
+
+class Graph(Protocol):
+    """Takes and gives float32 arrays by tensor name, whatever types the file has inside."""
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Run the graph on a batch: {"z": (n, latent_dim)} -> {"x_logits": (n, h, w, c)}, say."""
+
+
+def open_graph(
+    artifact: Artifact, content: bytes, threads: int | None = None, provider: str = "cpu"
+) -> Graph:
+    """Open an artifact from its bytes.
+
+    Args:
+        artifact: its entry in the manifest.
+        content: the file, as ``Bundle.read`` returns it.
+        threads: how many the runtime may use; None leaves it the choice.
+        provider: onnxruntime's execution provider, by short name.
+
+    Raises:
+        DependencyError: the format's runtime is not installed.
+        BundleError: the runtime cannot open the file, or its tensors are not the manifest's.
+    """
+    if artifact.format == "onnx":
+        from cvae_edge.runtime.onnx_graph import OnnxGraph
+
+        return OnnxGraph(artifact, content, threads, provider)
+    from cvae_edge.runtime.litert_graph import LiteRTGraph
+
+    return LiteRTGraph(artifact, content, threads)
+
+
+class GraphCodec:
+    """An encoder's and a decoder's graph as one codec; see ``cvae_edge.elbo.Codec``."""
+
+    def __init__(self, encoder: Graph, decoder: Graph) -> None:
+        self._encoder, self._decoder = encoder, decoder
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
+        outputs = self._encoder(x=x)
+        return outputs["mean"], outputs["logvar"]
+
+    def decode(self, z: Array) -> Array:
+        """Map z (n, latent_dim) to x_logits (n, h, w, c)."""
+        return self._decoder(z=z)["x_logits"]
