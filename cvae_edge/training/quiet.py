@@ -1,0 +1,40 @@
+"""TensorFlow and its converters write to file descriptor 2 as they start; users need none of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what is written to standard error; show it after all if an exception passes."""
+    sys.stderr.flush()
+    own = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            held_back.seek(0)
+            os.write(2, held_back.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            os.close(own)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its start-up messages, those of its later use included."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors stay
+    with quiet():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")  # what probes for drivers, and says so
+        tf.get_logger().setLevel("ERROR")
