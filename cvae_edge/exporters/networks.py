@@ -1,0 +1,213 @@
+"""The trained networks as Keras models in the shape that exports best; each is exact.
+
+- mean and logvar are two dense layers, not slices of one: no slicing, and each has its own scale
+  when it is quantized.
+- The decoder's transposed convolutions are lowered where asked; see ``lowering``.
+- Where channels come first (ONNX), flattening orders the dense layer's weights to match, so that no
+  transposition is left in the graph.
+- Reshapes leave the batch free and need no shape arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from cvae_edge.config import ModelConfig
+from cvae_edge.exporters.lowering import (
+    convolution_kernel,
+    folded_kernel,
+    phases,
+    subpixel_kernel,
+)
+from cvae_edge.training.model import Weights
+
+Lowering = Literal["transposed", "subpixel"]
+Layout = Literal["channels_first", "channels_last"]  # of the file's runtime
+# Called with the name and the value of every activation that a quantized graph stores as integers.
+Mark = Callable[[str, Any], Any]
+
+
+def unmarked(name: str, value: Any) -> Any:
+    """Leave an activation as it is."""
+    return value
+
+
+def encoder_network(
+    config: ModelConfig, weights: Weights, layout: Layout, mark: Mark = unmarked
+) -> keras.Model:
+    """x (n, h, w, c) -> {"mean", "logvar"}, each (n, latent_dim)."""
+    x = keras.Input(config.image_shape, name="x")
+    outputs = encode(x, config, weights, layout, mark)
+    return keras.Model({"x": x}, outputs, name="encoder")
+
+
+def decoder_network(
+    config: ModelConfig,
+    weights: Weights,
+    layout: Layout,
+    lowering: Lowering,
+    mark: Mark = unmarked,
+) -> keras.Model:
+    """z (n, latent_dim) -> {"x_logits"}, (n, h, w, c)."""
+    z = keras.Input((config.latent_dim,), name="z")
+    x_logits = decode(z, config, weights, layout, lowering, mark)
+    return keras.Model({"z": z}, {"x_logits": x_logits}, name="decoder")
+
+
+def reconstruct_network(
+    config: ModelConfig,
+    weights: Weights,
+    layout: Layout,
+    lowering: Lowering,
+    mark: Mark = unmarked,
+) -> keras.Model:
+    """x (n, h, w, c) and eps (n, latent_dim) -> {"x_recon"}, (n, h, w, c), in one graph."""
+    x = keras.Input(config.image_shape, name="x")
+    eps = keras.Input((config.latent_dim,), name="eps")
+    posterior = encode(x, config, weights, layout, mark)
+    z = posterior["mean"] + keras.ops.exp(posterior["logvar"] * 0.5) * eps
+    x_logits = decode(z, config, weights, layout, lowering, mark)
+    x_recon = layers.Activation("sigmoid", name="x_recon")(x_logits)
+    return keras.Model({"x": x, "eps": eps}, {"x_recon": x_recon}, name="reconstruct")
+
+
+def encode(x: Any, config: ModelConfig, weights: Weights, layout: Layout, mark: Mark) -> Any:
+    """Add the encoder's layers to the graph that ``x`` is of."""
+    h = mark("x", x)
+    for i, filters in enumerate(config.encoder_filters, 1):
+        kernel, bias = _parameters(weights, f"encoder/conv_{i}")
+        h = _convolution(f"conv_{i}", filters, kernel, bias, stride=2, relu=True)(h)
+        h = mark(f"conv_{i}", h)
+    h, kernel = _flatten(h, weights["encoder/posterior/kernel"], layout)
+    bias, d = weights["encoder/posterior/bias"], config.latent_dim
+    return {
+        name: mark(name, _dense(name, kernel[:, part], bias[part])(h))
+        for name, part in (("mean", slice(None, d)), ("logvar", slice(d, None)))
+    }
+
+
+def decode(
+    z: Any, config: ModelConfig, weights: Weights, layout: Layout, lowering: Lowering, mark: Mark
+) -> Any:
+    """Add the decoder's layers to the graph that ``z`` is of."""
+    h = mark("z", z)
+    kernel, bias = _parameters(weights, "decoder/grid")
+    h = _grid(h, kernel, bias, config.grid_shape, layout)
+    h = mark("grid", h)
+    add = _subpixel if lowering == "subpixel" else _transposed
+    return mark("x_logits", add(h, config, weights, mark))
+
+
+def _transposed(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
+    for i, filters in enumerate(config.decoder_filters, 1):
+        kernel, bias = _parameters(weights, f"decoder/conv_{i}")
+        h = layers.Conv2DTranspose(
+            filters, 3, 2, "same", activation="relu", name=f"up_{i}", **_constant(kernel, bias)
+        )(h)
+        h = mark(f"up_{i}", h)
+    kernel, bias = _parameters(weights, "decoder/x_logits")
+    kernel = convolution_kernel(kernel)
+    return _convolution("x_logits", kernel.shape[-1], kernel, bias, padding="same")(h)
+
+
+def _subpixel(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
+    last = len(config.decoder_filters)
+    for i, filters in enumerate(config.decoder_filters, 1):
+        kernel, bias = _parameters(weights, f"decoder/conv_{i}")
+        h = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"pad_{i}")(h)
+        wide = subpixel_kernel(kernel)
+        h = _convolution(f"up_{i}", 4 * filters, wide, phases(bias), relu=True)(h)
+        h = mark(f"up_{i}", h)
+        if i < last:
+            h = DepthToSpace(name=f"shuffle_{i}")(h)
+    kernel, bias = _parameters(weights, "decoder/x_logits")
+    wide = folded_kernel(kernel)
+    h = _convolution("phases", wide.shape[-1], wide, phases(bias), padding="same")(h)
+    return DepthToSpace(name="x_logits")(h)
+
+
+def _parameters(weights: Weights, layer: str) -> tuple[Any, Any]:
+    return weights[f"{layer}/kernel"], weights[f"{layer}/bias"]
+
+
+def _constant(kernel: Any, bias: Any) -> dict[str, Any]:
+    return {
+        "kernel_initializer": keras.initializers.Constant(np.ascontiguousarray(kernel)),
+        "bias_initializer": keras.initializers.Constant(np.ascontiguousarray(bias)),
+    }
+
+
+def _dense(name: str, kernel: Any, bias: Any, relu: bool = False) -> Any:
+    activation = "relu" if relu else None
+    return layers.Dense(
+        kernel.shape[1], activation=activation, name=name, **_constant(kernel, bias)
+    )
+
+
+def _convolution(
+    name: str,
+    filters: int,
+    kernel: Any,
+    bias: Any,
+    stride: int = 1,
+    padding: str = "valid",
+    relu: bool = False,
+) -> Any:
+    return layers.Conv2D(
+        filters,
+        kernel.shape[:2],
+        stride,
+        padding,
+        activation="relu" if relu else None,
+        name=name,
+        **_constant(kernel, bias),
+    )
+
+
+def _flatten(h: Any, kernel: Any, layout: Layout) -> tuple[Any, Any]:
+    """Flatten (n, h, w, c), and order the next kernel's rows as the layout has the values."""
+    height, width, channels = h.shape[1:]
+    if layout == "channels_first":
+        h = layers.Permute((3, 1, 2), name="to_channels_first")(h)
+        kernel = kernel.reshape(height, width, channels, -1).transpose(2, 0, 1, 3)
+    size = height * width * channels
+    return Reshape((size,), name="flatten")(h), kernel.reshape(size, -1)
+
+
+def _grid(z: Any, kernel: Any, bias: Any, shape: tuple[int, int, int], layout: Layout) -> Any:
+    """The decoder's dense layer, and its values as a grid (n, h, w, c)."""
+    if layout == "channels_last":
+        h = _dense("grid", kernel, bias, relu=True)(z)
+        return Reshape(shape, name="reshape")(h)
+    height, width, channels = shape
+    kernel = kernel.reshape(-1, *shape).transpose(0, 3, 1, 2).reshape(len(kernel), -1)
+    bias = bias.reshape(shape).transpose(2, 0, 1).ravel()
+    h = _dense("grid", kernel, bias, relu=True)(z)
+    h = Reshape((channels, height, width), name="reshape")(h)
+    return layers.Permute((2, 3, 1), name="to_channels_last")(h)
+
+
+class Reshape(layers.Layer):  # type: ignore[misc]
+    """(n, ...) to (n, *shape) with a constant shape; Keras' own reads n from the input's."""
+
+    def __init__(self, shape: tuple[int, ...], name: str) -> None:
+        super().__init__(name=name)
+        self._shape = shape
+
+    def call(self, x: Any) -> Any:
+        """Reshape one tensor."""
+        return tf.reshape(x, (-1, *self._shape))
+
+
+class DepthToSpace(layers.Layer):  # type: ignore[misc]
+    """(n, h, w, 4c) to (n, 2h, 2w, c): channel (2p + q) * c + i goes to phase (p, q)."""
+
+    def call(self, x: Any) -> Any:
+        """Rearrange one tensor."""
+        return tf.nn.depth_to_space(x, 2)

@@ -1,0 +1,117 @@
+"""Does a bundle do here what it did where it was exported? Hashes first, then outputs."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from cvae_edge.bundle import GOLDEN, Artifact, Bundle
+from cvae_edge.elbo import Array
+from cvae_edge.errors import BundleError, DependencyError
+from cvae_edge.runtime.graph import open_graph
+
+Status = Literal["ok", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What came of one artifact."""
+
+    file: str
+    status: Status
+    message: str
+    differences: Mapping[str, float]  # by output: the largest from golden.npz
+    tolerances: Mapping[str, float]  # by output: the largest that a right device shows
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file was run and does what it should."""
+        return self.status == "ok"
+
+
+def verify_bundle(bundle: Bundle, threads: int | None = None, provider: str = "cpu") -> list[Check]:
+    """Run every artifact on the golden inputs and compare with the golden outputs.
+
+    Args:
+        bundle: the bundle; each of its files is hashed before any is opened.
+        threads: how many a runtime may use; None leaves it the choice.
+        provider: onnxruntime's execution provider.
+
+    Returns:
+        One check an artifact, in the manifest's order. A format whose runtime is not installed
+        gives ``skipped``.
+
+    Raises:
+        BundleError: a file is missing, was changed, or cannot be opened.
+    """
+    golden = read_golden(bundle)
+    contents = {a.file: bundle.read(a) for a in bundle.manifest.artifacts}
+    for name in bundle.manifest.files:
+        bundle.read(name)
+    return [
+        _check(artifact, contents[artifact.file], golden, threads, provider)
+        for artifact in bundle.manifest.artifacts
+    ]
+
+
+def read_golden(bundle: Bundle) -> dict[str, Array]:
+    """Read golden.npz: inputs by name, outputs by ``FILE/NAME``, and the trained model's by name.
+
+    Raises:
+        BundleError: it is missing or damaged.
+    """
+    try:
+        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise BundleError(f"{bundle.source}: {GOLDEN} is damaged: {error}") from error
+
+
+def _check(
+    artifact: Artifact,
+    content: bytes,
+    golden: Mapping[str, Array],
+    threads: int | None,
+    provider: str,
+) -> Check:
+    try:
+        graph = open_graph(artifact, content, threads, provider)
+    except DependencyError as error:
+        return Check(artifact.file, "skipped", str(error), {}, artifact.tolerance)
+    expected = {t.name: f"{artifact.file}/{t.name}" for t in artifact.outputs}
+    missing = [
+        n for n in (*(t.name for t in artifact.inputs), *expected.values()) if n not in golden
+    ]
+    missing += [f"a tolerance for {name}" for name in expected if name not in artifact.tolerance]
+    if missing:
+        raise BundleError(f"{artifact.file} cannot be verified: the bundle lacks {missing[0]}")
+    outputs = graph(**{t.name: golden[t.name] for t in artifact.inputs})
+    differences = {
+        name: largest_difference(outputs[name], golden[key]) for name, key in expected.items()
+    }
+    wrong = [
+        f"{name} differs by {difference:.3g}, at most {artifact.tolerance[name]:.3g} is right"
+        for name, difference in differences.items()
+        if not difference <= artifact.tolerance[name]
+    ]
+    return Check(
+        artifact.file,
+        "failed" if wrong else "ok",
+        "; ".join(wrong) or "as exported",
+        differences,
+        artifact.tolerance,
+    )
+
+
+def largest_difference(got: Array, expected: Array) -> float:
+    """Return the largest absolute difference; infinity where shapes differ or a value is NaN."""
+    if got.shape != expected.shape:
+        return float("inf")
+    largest = float(np.abs(got.astype(np.float64) - expected).max())
+    return largest if np.isfinite(largest) else float("inf")
