@@ -1,4 +1,4 @@
-"""Images in and out: checks, reading with Pillow, grids. Arrays are (n, height, width, channels)."""
+"""Images in and out: checks, reading, grids. Arrays are (n, height, width, channels)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from cvae_edge.errors import DataError
 
@@ -66,11 +65,13 @@ def read_image(
     Raises:
         DataError: the file is no readable image.
     """
+    from PIL import Image, UnidentifiedImageError  # 30 ms that a device without files spares
+
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
             if channels is None:
-                channels = 1 if image.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
-            image = image.convert("L" if channels == 1 else "RGB")
+                channels = 1 if opened.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
+            image = opened.convert("L" if channels == 1 else "RGB")
             if size is not None:
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             pixels = np.array(image, np.uint8)
@@ -110,6 +111,8 @@ def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
     Raises:
         DataError: the file cannot be written, or its ending names no image format.
     """
+    from PIL import Image
+
     pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     try:

@@ -65,4 +65,5 @@ def _dequantize(y: Any, details: dict[str, Any]) -> Array:
     if np.issubdtype(details["dtype"], np.floating):
         return y.astype(np.float32)  # type: ignore[no-any-return]
     scale, zero_point = details["quantization"]
-    return np.float32(scale) * (y.astype(np.float32) - np.float32(zero_point))
+    real: Array = np.float32(scale) * (y.astype(np.float32) - np.float32(zero_point))
+    return real

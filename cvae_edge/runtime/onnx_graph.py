@@ -36,7 +36,8 @@ class OnnxGraph:
         expected = ({t.name for t in artifact.inputs}, set(self._outputs))
         if (inputs, outputs) != expected:
             raise BundleError(
-                f"{artifact.file} must have the inputs and outputs {expected}, got {inputs, outputs}"
+                f"{artifact.file} must have the inputs and outputs {expected}, "
+                f"got {inputs, outputs}"
             )
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:

@@ -1,0 +1,69 @@
+"""What a caller hands to a model: checked, and made into arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.config import require
+from cvae_edge.elbo import Array
+from cvae_edge.errors import DataError
+from cvae_edge.images import check_images
+
+
+def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Return images as (n, *image_shape), uint8 or float32 in [0, 1].
+
+    Args:
+        x: (n, h, w, c), (n, h, w) where c is 1, or one image without the n.
+        image_shape: h, w, c.
+
+    Raises:
+        DataError: they have another shape, type or range, or there are none.
+    """
+    shape = np.shape(x)
+    # A side is 8 or more and channels are 1 or 3, so that neither can be taken for the other.
+    single = shape == image_shape or (*shape, 1) == image_shape
+    images = check_images(np.asarray(x)[np.newaxis] if single else x)
+    if images.shape[1:] != image_shape:
+        raise DataError(
+            f"the model takes images of (height, width, channels) {image_shape}, "
+            f"got {images.shape[1:]}"
+        )
+    return images
+
+
+def as_latents(z: Any, latent_dim: int) -> Array:
+    """Return latents as float32 (n, latent_dim).
+
+    Raises:
+        DataError: they have another shape or type, there are none, or they are not finite.
+    """
+    z = np.asarray(z)
+    rule = f"z must be finite floating point of shape (n, {latent_dim}), n at least 1"
+    if z.ndim != 2 or len(z) == 0 or z.shape[1] != latent_dim:
+        raise DataError(f"{rule}, got the shape {z.shape}")
+    if not np.issubdtype(z.dtype, np.floating):
+        raise DataError(f"{rule}, got {z.dtype}")
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is named
+        latents: Array = np.ascontiguousarray(z, np.float32)
+    if not np.isfinite(latents).all():
+        raise DataError(f"{rule}, got NaN or infinity")
+    return latents
+
+
+def integers(**values: Any) -> tuple[int, ...]:
+    """Return the values as int.
+
+    Raises:
+        ConfigError: one is no whole number; its name is in the message.
+    """
+    for name, value in values.items():
+        require(
+            isinstance(value, int | np.integer) and not isinstance(value, bool),
+            f"{name} must be a whole number",
+            repr(value),
+        )
+    return tuple(map(int, values.values()))

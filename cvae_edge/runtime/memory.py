@@ -1,0 +1,37 @@
+"""How much memory there is, so that asking for more is a sentence and not a killed process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cvae_edge.errors import ConfigError
+
+_ALWAYS_FINE = 1 << 24  # bytes below which nobody looks
+
+
+def require_memory(nbytes: int, what: str) -> None:
+    """Raise ConfigError unless ``nbytes`` fit into the memory that is free.
+
+    Linux promises more memory than it has and then kills who uses it; so an allocation that
+    succeeds proves nothing.
+    """
+    if nbytes <= _ALWAYS_FINE:
+        return
+    free = available_memory()
+    if nbytes > free:
+        raise ConfigError(
+            f"{what} must fit into memory, of which {free / 1e9:.1f} GB are free, "
+            f"got {nbytes / 1e9:.1f} GB: take fewer at a time, or stream them"
+        )
+
+
+def available_memory() -> int:
+    """Return the bytes that can be used without swapping; 2^47 where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, _, rest = line.partition(":")
+            if name == "MemAvailable":
+                return int(rest.split()[0]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass  # not Linux
+    return 1 << 47  # the whole of a process's addresses on common machines

@@ -1,0 +1,247 @@
+"""A bundle's model on a device: images from seeds, latents from images, scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge import noise
+from cvae_edge.bundle import Bundle, Manifest
+from cvae_edge.config import require
+from cvae_edge.elbo import Array, image_bounds
+from cvae_edge.images import binarize, to_float
+from cvae_edge.runtime.arguments import as_images, as_latents, integers
+from cvae_edge.runtime.codecs import Codecs
+from cvae_edge.runtime.graph import GraphCodec
+from cvae_edge.runtime.interpolation import Path, interpolate_latents
+from cvae_edge.runtime.memory import require_memory
+from cvae_edge.runtime.posterior import Posterior
+from cvae_edge.runtime.source import Source, open_bundle
+
+_LOWEST_LOGIT = np.float32(-88)  # exp(88) is the last below float32's largest number
+
+
+class EdgeCVAE:
+    """An encoder and a decoder of a bundle, ready to run; made by ``EdgeCVAE.load``.
+
+    Images are (n, height, width, channels), or (n, height, width) where they are grey, or one image
+    without the n; uint8, or floating point in [0, 1]. They are thresholded at 0.5 unless the model
+    was trained on grey values. Results are float32 arrays of the caller's own.
+
+    One seed gives the same latents, to the bit, for every batch size, number of threads, format
+    and precision; images differ by what the files' arithmetic does.
+
+    All methods may be called from any number of threads at once.
+    """
+
+    def __init__(self, codecs: Codecs, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.image_shape = manifest.model.image_shape
+        self.latent_dim = manifest.model.latent_dim
+        self._codecs = codecs
+
+    @classmethod
+    def load(
+        cls,
+        source: Source | Bundle | None = None,
+        *,
+        precision: str = "float32",
+        format: str = "auto",
+        threads: int | None = None,
+        provider: str = "cpu",
+    ) -> EdgeCVAE:
+        """Load a model. Every file's SHA-256 is checked before it is opened.
+
+        The encoder is opened when it is first needed; a device that only generates never pays
+        for it.
+
+        Args:
+            source: the bundle's folder; a .zip of it, as a path or as bytes; a mapping from file
+                names to bytes; or None for export/mnist in the working folder and, without one,
+                the bundle that ships with the package.
+            precision: float32, float16, dynamic_range or int8; or auto, the fastest that loses
+                under 0.25 nats of ELBO by the manifest.
+            format: onnx, tflite; or auto, the first of them that the bundle has and whose runtime
+                is installed.
+            threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
+            provider: onnxruntime's execution provider, by short name: cpu, cuda, tensorrt,
+                openvino, coreml, directml or xnnpack.
+
+        Raises:
+            BundleError: the bundle is missing, damaged, unsafe, of an unknown version, or lacks
+                the file.
+            ConfigError: an argument is out of range, or the provider is not here.
+            DependencyError: the format's runtime is not installed.
+        """
+        bundle = source if isinstance(source, Bundle) else open_bundle(source)
+        return cls(Codecs(bundle, format, precision, threads, provider), bundle.manifest)
+
+    def __repr__(self) -> str:
+        files = f"{self._codecs.encoder.file}, {self._codecs.decoder.file}"
+        return f"EdgeCVAE({self.manifest.name}: {files}, {self._codecs.provider})"
+
+    def generate(self, n: int = 1, seed: int = 0, start: int = 0) -> Array:
+        """Draw images from the prior.
+
+        Args:
+            n: how many, at least 1.
+            seed: the stream, 0 to 2^64 - 1.
+            start: index of the first image in the stream: ``generate(64, seed, start=64)`` goes on
+                where ``generate(64, seed)`` ended.
+
+        Returns:
+            Probabilities, (n, height, width, channels).
+
+        Raises:
+            ConfigError: an argument is out of range, or the images do not fit into memory.
+        """
+        n, seed, start = integers(n=n, seed=seed, start=start)
+        out = self._images(n)
+
+        def work(codec: GraphCodec, low: int, high: int) -> None:
+            eps = noise.standard_normal(high - low, self.latent_dim, seed, start + low)
+            _sigmoid(codec.decode(eps), out[low:high])
+
+        self._codecs.run(n, work)
+        return out
+
+    def stream(
+        self, n: int, seed: int = 0, batch_size: int = 256, start: int = 0
+    ) -> Iterator[Array]:
+        """Yield what ``generate(n, seed, start)`` returns, ``batch_size`` images at a time.
+
+        Memory does not grow with ``n``.
+
+        Raises:
+            ConfigError: an argument is out of range; at once, not at the first batch.
+        """
+        n, batch_size, start = integers(n=n, batch_size=batch_size, start=start)
+        require(n >= 1, "n must be at least 1", n)
+        require(batch_size >= 1, "batch_size must be at least 1", batch_size)
+        ends = range(start, start + n, batch_size)
+        return (self.generate(min(batch_size, start + n - low), seed, low) for low in ends)
+
+    def encode(self, x: Any) -> Posterior:
+        """Return the posteriors of images, ``Posterior(mean, logvar)``, each (n, latent_dim).
+
+        Raises:
+            DataError: ``x`` is not what the model takes; the class says what that is.
+        """
+        x = as_images(x, self.image_shape)
+        mean, logvar = (np.empty((len(x), self.latent_dim), np.float32) for _ in range(2))
+
+        def work(codec: GraphCodec, low: int, high: int) -> None:
+            mean[low:high], logvar[low:high] = codec.encode(self._preprocess(x[low:high]))
+
+        self._codecs.run(len(x), work)
+        return Posterior(mean, logvar)
+
+    def decode(self, z: Any) -> Array:
+        """Return the images of latents z (n, latent_dim): (n, height, width, channels).
+
+        Raises:
+            DataError: ``z`` has another shape or type, or is not finite.
+        """
+        z = as_latents(z, self.latent_dim)
+        out = self._images(len(z))
+
+        def work(codec: GraphCodec, low: int, high: int) -> None:
+            _sigmoid(codec.decode(z[low:high]), out[low:high])
+
+        self._codecs.run(len(z), work)
+        return out
+
+    def reconstruct(self, x: Any, seed: int = 0, sample: bool = True) -> Array:
+        """Encode images and decode them again: (n, height, width, channels).
+
+        Args:
+            x: the images.
+            seed: of the noise in z; image i takes that of image i in the stream.
+            sample: draw z from the posterior; otherwise take its mean.
+
+        Raises:
+            DataError, ConfigError: as in ``encode`` and ``generate``.
+        """
+        x = as_images(x, self.image_shape)
+        (seed,) = integers(seed=seed)
+        out = self._images(len(x))
+
+        def work(codec: GraphCodec, low: int, high: int) -> None:
+            posterior = Posterior(*codec.encode(self._preprocess(x[low:high])))
+            z = posterior.sample(seed, low) if sample else posterior.mean
+            _sigmoid(codec.decode(z), out[low:high])
+
+        self._codecs.run(len(x), work)
+        return out
+
+    def interpolate(self, x_a: Any, x_b: Any, steps: int = 9, path: Path = "spherical") -> Array:
+        """Decode ``steps`` latents on the way between the posterior means of x_a and x_b.
+
+        Args:
+            x_a: n images.
+            x_b: as many.
+            steps: both ends included, at least 2.
+            path: spherical or linear; see ``interpolate_latents``.
+
+        Returns:
+            (n, steps, height, width, channels).
+
+        Raises:
+            DataError, ConfigError: as in ``encode`` and ``interpolate_latents``.
+        """
+        (steps,) = integers(steps=steps)
+        z = interpolate_latents(self.encode(x_a).mean, self.encode(x_b).mean, steps, path)
+        images = self.decode(z.reshape(-1, self.latent_dim))
+        return images.reshape(-1, steps, *self.image_shape)
+
+    def score(self, x: Any, samples: int = 1, seed: int = 0) -> NDArray[np.float64]:
+        """Return how likely the model finds each image, in nats, (n,): low is unlike its training.
+
+        That is the ELBO for one sample, and the tighter IWAE-k bound for k = ``samples``.
+
+        Raises:
+            DataError, ConfigError: as in ``encode``; or ``samples`` is below 1.
+        """
+        return self.bounds(x, samples, seed)["iwae"]
+
+    def bounds(self, x: Any, samples: int = 1, seed: int = 0) -> dict[str, NDArray[np.float64]]:
+        """Return each image's elbo, iwae, reconstruction and kl; see ``elbo.image_bounds``.
+
+        Raises:
+            DataError, ConfigError: as in ``score``.
+        """
+        samples, seed = integers(samples=samples, seed=seed)
+        require(samples >= 1, "samples must be at least 1", samples)
+        x = as_images(x, self.image_shape)
+        names = ("elbo", "iwae", "reconstruction", "kl")
+        bounds = {name: np.empty(len(x)) for name in names}
+
+        def work(codec: GraphCodec, low: int, high: int) -> None:
+            chunk = self._preprocess(x[low:high])
+            for name, values in image_bounds(codec, chunk, samples, seed, low).items():
+                bounds[name][low:high] = values
+
+        self._codecs.run(len(x), work)
+        return bounds
+
+    def _images(self, n: int) -> Array:
+        """Return memory for ``n`` images."""
+        require(n >= 1, "the number of images must be at least 1", n)
+        require_memory(4 * n * math.prod(self.image_shape), f"{n} images")
+        return np.empty((n, *self.image_shape), np.float32)
+
+    def _preprocess(self, x: NDArray[Any]) -> Array:
+        return to_float(x) if self.manifest.binarize == "none" else binarize(x)
+
+
+def _sigmoid(x_logits: Array, out: Array) -> None:
+    """Write 1 / (1 + exp(-x_logits)) into ``out``."""
+    np.maximum(x_logits, _LOWEST_LOGIT, out=out)
+    np.negative(out, out=out)
+    np.exp(out, out=out)
+    out += np.float32(1)
+    np.reciprocal(out, out=out)

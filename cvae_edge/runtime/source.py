@@ -1,0 +1,77 @@
+"""Where a bundle comes from: a folder, a .zip, the bytes of its files, or the package itself."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from cvae_edge.bundle import MANIFEST, Bundle
+from cvae_edge.errors import BundleError
+
+Source = str | Path | bytes | Mapping[str, bytes]
+
+DEFAULT = Path("export/mnist")  # in the working folder
+REFERENCE = "cvae_edge.reference"
+
+
+def default_bundle() -> Path:
+    """Return export/mnist of the working folder or, without one, the bundle in the package.
+
+    Raises:
+        BundleError: there is neither.
+    """
+    if (DEFAULT / MANIFEST).is_file():
+        return DEFAULT
+    reference = reference_bundle()
+    if reference is None:
+        raise BundleError(
+            f"a bundle is needed and there is no {DEFAULT}: name one, or make it with "
+            "cvae-edge quickstart"
+        )
+    return reference
+
+
+def reference_bundle() -> Path | None:
+    """Return the folder of the bundle that ships with the package; None if this build has none."""
+    spec = importlib.util.find_spec(REFERENCE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / MANIFEST).is_file():
+            return Path(folder)
+    return None
+
+
+def open_bundle(source: Source | None = None) -> Bundle:
+    """Open a bundle, wherever it is.
+
+    Args:
+        source: its folder; a .zip of it, as a path or as bytes; a mapping from file names to bytes;
+            or None for ``default_bundle()``.
+
+    Raises:
+        BundleError: it is not there, damaged, unsafe or of an unknown version.
+    """
+    if source is None:
+        return Bundle.open(default_bundle())
+    if isinstance(source, bytes):
+        from cvae_edge.runtime.archive import read_zip
+
+        return Bundle.from_reader(read_zip(source, "the zip"), "the zip")
+    if isinstance(source, Mapping):
+        return Bundle.from_reader(_mapping_reader(source), "the bundle in memory")
+    path = Path(source)
+    if path.is_file():
+        from cvae_edge.runtime.archive import read_zip
+
+        return Bundle.from_reader(read_zip(path, str(path)), str(path))
+    return Bundle.open(path)
+
+
+def _mapping_reader(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
+    def read(name: str) -> bytes:
+        content = files.get(name)
+        if not isinstance(content, bytes | bytearray | memoryview):
+            raise BundleError(f"the bundle in memory has no bytes named {name}")
+        return bytes(content)
+
+    return read
