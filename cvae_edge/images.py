@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,37 +54,39 @@ def binarize(images: NDArray[Any]) -> NDArray[np.float32]:
     return (to_float(images) >= THRESHOLD).astype(np.float32)
 
 
+def to_pixels(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Scale float images in [0, 1] to uint8; uint8 images pass as they are."""
+    if images.dtype == np.uint8:
+        return images
+    return np.rint(images * np.float32(255)).astype(np.uint8)
+
+
 def read_image(
-    path: Path, size: tuple[int, int] | None = None, channels: int | None = None
+    source: Path | IO[bytes], size: tuple[int, int] | None = None, channels: int | None = None
 ) -> NDArray[np.uint8]:
     """Read one image as uint8 (height, width, channels).
 
     Args:
-        path: a file that Pillow can read.
+        source: a file that Pillow can read, by its path or open.
         size: height and width to resize to; None keeps the image's own.
         channels: 1 for grey, 3 for colour; None keeps grey images grey and makes others colour.
 
     Raises:
         DataError: the file is no readable image.
     """
-    from PIL import Image, UnidentifiedImageError  # 30 ms that a device without files spares
+    from PIL import Image  # 30 ms that a device without image files spares
 
     try:
-        with Image.open(path) as opened:
+        with Image.open(source) as opened:
             if channels is None:
                 channels = 1 if opened.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
             image = opened.convert("L" if channels == 1 else "RGB")
             if size is not None:
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             pixels = np.array(image, np.uint8)
-    except (
-        OSError,
-        UnidentifiedImageError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as e:
-        raise DataError(f"{path} is not a readable image: {e}") from e
+    except Exception as error:  # Pillow's readers of some thirty formats raise whatever comes up
+        name = source if isinstance(source, Path) else "standard input"
+        raise DataError(f"{name} is not a readable image: {error}") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
@@ -94,7 +98,7 @@ def image_grid(images: NDArray[Any], columns: int | None = None, gap: int = 2) -
         columns: images in a row; None makes the grid as square as it can be.
         gap: pixels between images.
     """
-    x = np.rint(to_float(check_images(images)) * 255).astype(np.uint8)
+    x = to_pixels(check_images(images))
     n, h, w, c = x.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -115,8 +119,14 @@ def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
 
     pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    content = io.BytesIO()
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        image.save(content, Image.registered_extensions().get(path.suffix.lower(), path.suffix))
         path.parent.mkdir(parents=True, exist_ok=True)
-        image.save(path)
-    except (OSError, ValueError) as error:
+        partial.write_bytes(content.getbuffer())
+        partial.replace(path)  # so that a full disk never costs the picture that was there
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} cannot be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,226 @@
+"""The commands that run a bundle on a device: images from seeds, latents from images, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from cvae_edge.cli.output import print_json, progress_bar
+from cvae_edge.config import require
+
+if TYPE_CHECKING:
+    from cvae_edge.runtime.inputs import NamedImages
+    from cvae_edge.runtime.model import EdgeCVAE
+
+_BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
+_BUNDLE = typer.Option(None, "--bundle", "-b", help=_BUNDLE_HELP)
+_IMAGES = typer.Argument(help="Images, folders of them, .npy or .npz files, or - for stdin.")
+_SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
+_PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
+_FORMAT = typer.Option("auto", help="onnx, tflite, or auto.")
+_THREADS = typer.Option(None, help="Threads to use; by default all cores.")
+_PROVIDER = typer.Option("cpu", help="onnxruntime's execution provider: cpu, cuda, openvino, ...")
+_RESIZE = typer.Option(False, help="Resize images that do not have the model's size.")
+_JSON = typer.Option(False, "--json", help="Print one JSON document.")
+_PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    for command in (generate, encode, decode, reconstruct, interpolate, score):
+        app.command()(command)
+
+
+def generate(
+    bundle: Path | None = typer.Argument(None, help=_BUNDLE_HELP),
+    n: int = typer.Option(64, "-n", help="How many images."),
+    seed: int = _SEED,
+    start: int = typer.Option(0, help="Index of the first image in the seed's stream."),
+    out: str = typer.Option("samples.png", help=_PICTURES),
+    columns: int | None = typer.Option(None, min=1, help="Images in a row of the picture."),
+    precision: str = _PRECISION,
+    format: str = _FORMAT,
+    threads: int | None = _THREADS,
+    provider: str = _PROVIDER,
+    json: bool = _JSON,
+) -> None:
+    """Draw images from the prior: the decoder's picture of normal noise."""
+    model = _load(bundle, precision, format, threads, provider, out, json)
+    from cvae_edge.runtime.outputs import write_batches
+
+    with _counter("generating") as count:
+        done = write_batches(out, model.stream(n, seed, start=start), n, columns, start, count)
+    _report(done, json, out, images=n, seed=seed, start=start, model=str(model))
+
+
+def encode(
+    images: list[str] = _IMAGES,
+    bundle: Path | None = _BUNDLE,
+    out: str = typer.Option("latents.npz", help=".npz of mean and logvar, or - for stdout."),
+    resize: bool = _RESIZE,
+    precision: str = _PRECISION,
+    format: str = _FORMAT,
+    threads: int | None = _THREADS,
+    provider: str = _PROVIDER,
+    json: bool = _JSON,
+) -> None:
+    """Encode images to the mean and log-variance of their latents."""
+    model = _load(bundle, precision, format, threads, provider, out, json, (".npz",))
+    from cvae_edge.runtime.outputs import write_arrays
+
+    x = _read(images, model, resize).images
+    write_arrays(out, **model.encode(x)._asdict())
+    _report(f"{len(x)} posteriors in {out}", json, out, images=len(x), model=str(model))
+
+
+def decode(
+    latents: str = typer.Argument(help=".npy, or .npz with z or mean; - for stdin."),
+    bundle: Path | None = _BUNDLE,
+    out: str = typer.Option("decoded.png", help=_PICTURES),
+    columns: int | None = typer.Option(None, min=1, help="Images in a row of the picture."),
+    precision: str = _PRECISION,
+    format: str = _FORMAT,
+    threads: int | None = _THREADS,
+    provider: str = _PROVIDER,
+    json: bool = _JSON,
+) -> None:
+    """Decode latents to images."""
+    model = _load(bundle, precision, format, threads, provider, out, json)
+    from cvae_edge.runtime.inputs import read_latents
+    from cvae_edge.runtime.outputs import write_images
+
+    x_recon = model.decode(read_latents(latents, model.latent_dim))
+    done = write_images(out, x_recon, columns)
+    _report(done, json, out, images=len(x_recon), model=str(model))
+
+
+def reconstruct(
+    images: list[str] = _IMAGES,
+    bundle: Path | None = _BUNDLE,
+    seed: int = _SEED,
+    mean: bool = typer.Option(False, "--mean", help="Decode the posterior's mean, draw nothing."),
+    out: str = typer.Option("reconstructions.png", help=_PICTURES),
+    resize: bool = _RESIZE,
+    precision: str = _PRECISION,
+    format: str = _FORMAT,
+    threads: int | None = _THREADS,
+    provider: str = _PROVIDER,
+    json: bool = _JSON,
+) -> None:
+    """Encode images and decode them again; a picture shows both, side by side."""
+    model = _load(bundle, precision, format, threads, provider, out, json)
+    from cvae_edge.runtime.outputs import write_pairs
+
+    x = _read(images, model, resize).images
+    done = write_pairs(out, x, model.reconstruct(x, seed, sample=not mean))
+    _report(done, json, out, images=len(x), seed=seed, model=str(model))
+
+
+def interpolate(
+    first: str = typer.Argument(help="An image, or several in a folder or array."),
+    second: str = typer.Argument(help="As many images."),
+    bundle: Path | None = _BUNDLE,
+    steps: int = typer.Option(9, help="Images from end to end."),
+    path: str = typer.Option("spherical", help="spherical or linear."),
+    out: str = typer.Option("interpolation.png", help=_PICTURES),
+    resize: bool = _RESIZE,
+    precision: str = _PRECISION,
+    format: str = _FORMAT,
+    threads: int | None = _THREADS,
+    provider: str = _PROVIDER,
+    json: bool = _JSON,
+) -> None:
+    """Decode the latents on the way from one image to another, a row each pair."""
+    model = _load(bundle, precision, format, threads, provider, out, json)
+    from cvae_edge.runtime.outputs import write_images
+
+    x_a, x_b = (_read([name], model, resize).images for name in (first, second))
+    rows = model.interpolate(x_a, x_b, steps, path)  # type: ignore[arg-type] # checked there
+    done = write_images(out, rows.reshape(-1, *model.image_shape), columns=steps)
+    _report(done, json, out, images=len(rows), steps=steps, path=path, model=str(model))
+
+
+def score(
+    images: list[str] = _IMAGES,
+    bundle: Path | None = _BUNDLE,
+    samples: int = typer.Option(1, help="Draws an image; more make a tighter bound, IWAE-k."),
+    seed: int = _SEED,
+    threshold: float | None = typer.Option(None, help="Exit with 1 if a score is below this."),
+    percentile: float | None = typer.Option(None, help="The threshold, as one of --reference's."),
+    reference: str | None = typer.Option(None, help="Images as they should be, for --percentile."),
+    out: str = typer.Option("-", help="A .csv file, or - for stdout."),
+    resize: bool = _RESIZE,
+    precision: str = _PRECISION,
+    format: str = _FORMAT,
+    threads: int | None = _THREADS,
+    provider: str = _PROVIDER,
+    json: bool = _JSON,
+) -> None:
+    """Score images in nats: low is unlike what the model was trained on."""
+    model = _load(bundle, precision, format, threads, provider)
+    from cvae_edge.runtime.scores import fit_threshold, score_images, write_scores
+
+    require(
+        (percentile is None) == (reference is None) and None in (threshold, percentile),
+        "give --threshold, or --percentile with --reference, or neither",
+        f"--threshold {threshold} --percentile {percentile} --reference {reference}",
+    )
+    if reference is not None and percentile is not None:
+        normal = _read([reference], model, resize).images
+        threshold = fit_threshold(model.score(normal, samples, seed), percentile)
+    scores = score_images(model, _read(images, model, resize), samples, seed, threshold)
+    if json:
+        print_json(scores.to_dict())
+    if not json or out != "-":
+        write_scores(out, scores)
+    raise typer.Exit(1 if scores.anomalies else 0)
+
+
+def _load(
+    bundle: Path | None,
+    precision: str,
+    format: str,
+    threads: int | None,
+    provider: str,
+    out: str | None = None,
+    json: bool = False,
+    endings: tuple[str, ...] = (),
+) -> EdgeCVAE:
+    """Check what can be checked of the options before anything is loaded, then load."""
+    if out is not None:
+        from cvae_edge.runtime.outputs import check_output
+
+        check_output(out, endings)
+        require(not (json and out == "-"), "--json and --out - both want standard output", "both")
+    from cvae_edge.runtime.model import EdgeCVAE
+
+    return EdgeCVAE.load(
+        bundle, precision=precision, format=format, threads=threads, provider=provider
+    )
+
+
+def _read(sources: list[str], model: EdgeCVAE, resize: bool) -> NamedImages:
+    from cvae_edge.runtime.inputs import read_images
+
+    with _counter("reading images") as count:
+        return read_images(sources, model.image_shape, resize, count)
+
+
+@contextmanager
+def _counter(what: str) -> Iterator[Any]:
+    """Give a function of (done, total) that moves a bar."""
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=None, note="")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _report(done: str, json: bool, out: str, **facts: Any) -> None:
+    """Say what was written: to a program with --json, else to a person."""
+    if json:
+        print_json({"out": out, **facts})
+    else:
+        typer.echo(done, err=out == "-")

@@ -1,0 +1,156 @@
+"""Images and arrays to files, by the ending of their name, and to standard output."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.errors import DataError
+from cvae_edge.images import SUFFIXES, image_grid, to_pixels, write_image
+from cvae_edge.runtime.inputs import ARRAYS, STANDARD
+from cvae_edge.runtime.memory import require_memory
+
+
+def check_output(out: str, endings: tuple[str, ...] = ()) -> str:
+    """Return array, folder or picture, by the ending of ``out``.
+
+    A command calls this before its work, so that a wrong name costs nothing.
+
+    Args:
+        out: .png and other image endings are a picture; .npy, .npz and - (standard output) an
+            array; a name without an ending, or a folder that is there, a folder.
+        endings: those that will do; by default all of them.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    suffix = Path(out).suffix.lower()
+    if out == STANDARD or suffix in (endings or ARRAYS):
+        return "array"
+    if not endings and suffix in SUFFIXES:
+        return "picture"
+    if not endings and (Path(out).is_dir() or not suffix):
+        return "folder"
+    allowed = ", ".join(endings or (*SUFFIXES, *ARRAYS))
+    folder = "" if endings else ", name a folder"
+    raise DataError(f"--out must end in {allowed}{folder}, or be -, got {out!r}")
+
+
+def write_images(out: str, images: NDArray[Any], columns: int | None = None, start: int = 0) -> str:
+    """Write images (n, h, w, c) in [0, 1] and return what was written, in words.
+
+    Args:
+        out: see ``check_output``; a picture is a grid where there are several images, an .npz has
+            them as ``x_recon``, a folder gets one .png an image.
+        images: the images.
+        columns: of a grid; None makes it square.
+        start: the number of the first single image.
+
+    Raises:
+        DataError: ``out`` has another ending, or cannot be written.
+    """
+    kind = check_output(out)
+    if kind == "array":
+        write_arrays(out, x_recon=images)
+    elif kind == "folder":
+        for i, image in enumerate(images, start):
+            write_image(Path(out) / f"{i:06d}.png", to_pixels(image))
+    else:
+        single = len(images) == 1
+        write_image(Path(out), to_pixels(images[0]) if single else image_grid(images, columns))
+    return _said(len(images), out)
+
+
+def write_batches(
+    out: str,
+    batches: Iterable[NDArray[Any]],
+    n: int,
+    columns: int | None = None,
+    start: int = 0,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
+) -> str:
+    """Write ``n`` images that come in batches; see ``write_images``. A folder holds none of them.
+
+    Args:
+        out, columns, start: as in ``write_images``.
+        batches: n images in all.
+        n: how many.
+        on_batch: called after each batch with the images done and ``n``.
+
+    Raises:
+        DataError, ConfigError: as in ``write_images``; or they do not fit into memory.
+    """
+    single_files = check_output(out) == "folder"
+    images: NDArray[Any] | None = None
+    done = 0
+    for batch in batches:
+        if single_files:
+            write_images(out, batch, start=start + done)
+        else:
+            if images is None:
+                require_memory(n * batch[0].nbytes, f"{n} images in one file")
+                images = np.empty((n, *batch.shape[1:]), batch.dtype)
+            images[done : done + len(batch)] = batch
+        done += len(batch)
+        on_batch(done, n)
+    return _said(n, out) if images is None else write_images(out, images, columns)
+
+
+def write_pairs(out: str, x: NDArray[Any], x_recon: NDArray[Any]) -> str:
+    """Write reconstructions; in a picture each stands to the right of its image."""
+    if check_output(out) != "picture":
+        return write_images(out, x_recon)
+    pairs = np.stack([to_pixels(x), to_pixels(x_recon)], axis=1)  # (n, 2, h, w, c)
+    columns = 2 * -(-int(np.ceil(np.sqrt(2 * len(x)))) // 2)
+    write_images(out, pairs.reshape(-1, *x.shape[1:]), columns)
+    return _said(len(x), out)
+
+
+def _said(n: int, out: str) -> str:
+    where = "standard output" if out == STANDARD else out
+    return f"{n} image{'s' if n > 1 else ''} in {where}"
+
+
+def write_arrays(out: str, **arrays: NDArray[Any]) -> None:
+    """Write arrays to .npz, or one array to .npy; - is standard output, .npy for one array.
+
+    Raises:
+        DataError: several arrays for an .npy file.
+        OSError: the file cannot be written; one that was there before is kept.
+    """
+    single = next(iter(arrays.values())) if len(arrays) == 1 else None
+    if Path(out).suffix.lower() == ".npy" and single is None:
+        raise DataError(f"{' and '.join(arrays)} need an .npz file, got {out}")
+    with _binary(out) as file:
+        if single is not None and Path(out).suffix.lower() != ".npz":
+            np.save(file, single, allow_pickle=False)
+        else:
+            np.savez(file, **arrays)  # type: ignore[arg-type] # its stubs miss the keywords
+
+
+@contextmanager
+def _binary(out: str) -> Iterator[IO[bytes]]:
+    """Give a file that becomes ``out`` once it is whole."""
+    if out == STANDARD:
+        buffer = io.BytesIO()  # numpy seeks in what it writes, and a pipe cannot
+        yield buffer
+        sys.stdout.buffer.write(buffer.getbuffer())
+        sys.stdout.buffer.flush()
+        return
+    path = Path(out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Scores of images as a detector of what a model was not trained on."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.config import require
+from cvae_edge.runtime.inputs import STANDARD, NamedImages
+from cvae_edge.runtime.model import EdgeCVAE
+
+_COLUMNS = ("elbo", "kl", "reconstruction", "iwae")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Images and how likely the model finds them, in nats."""
+
+    names: list[str]
+    bounds: dict[str, NDArray[np.float64]]  # elbo, kl, reconstruction, iwae; each (n,)
+    threshold: float | None  # an image whose IWAE bound is below is an anomaly; None: not asked
+
+    @property
+    def anomalies(self) -> int:
+        """How many images are below the threshold."""
+        if self.threshold is None:
+            return 0
+        return int((self.bounds["iwae"] < self.threshold).sum())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold."""
+        rows = []
+        for i, name in enumerate(self.names):
+            row: dict[str, Any] = {"file": name}
+            row |= {column: round(float(self.bounds[column][i]), 4) for column in _COLUMNS}
+            if self.threshold is not None:
+                row["anomaly"] = bool(self.bounds["iwae"][i] < self.threshold)
+            rows.append(row)
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"threshold": self.threshold, "anomalies": self.anomalies, "images": self.rows()}
+
+
+def score_images(
+    model: EdgeCVAE,
+    named: NamedImages,
+    samples: int = 1,
+    seed: int = 0,
+    threshold: float | None = None,
+) -> Scores:
+    """Score images; see ``EdgeCVAE.bounds``, which says what is raised."""
+    return Scores(named.names, model.bounds(named.images, samples, seed), threshold)
+
+
+def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
+    """Return the score that ``percentile`` % of ``scores``, of images as they should be, are below.
+
+    Raises:
+        ConfigError: percentile is outside of 0 to 100.
+    """
+    require(0 <= percentile <= 100, "percentile must be in [0, 100]", percentile)
+    return float(np.percentile(scores, percentile))
+
+
+def write_scores(out: str, scores: Scores) -> None:
+    """Write a .csv, one line an image; - is standard output.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if out == STANDARD:
+        _write_csv(sys.stdout, scores)
+        return
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    with Path(out).open("w", newline="", encoding="utf-8") as file:
+        _write_csv(file, scores)
+
+
+def _write_csv(file: IO[str], scores: Scores) -> None:
+    rows = scores.rows()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
