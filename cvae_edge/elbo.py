@@ -1,7 +1,7 @@
-"""The objective in numpy, for every evaluation: of a run, of an exported file, of a device's images.
+"""The objective in numpy, for every evaluation: of a run, of exported files, of images on a device.
 
-All values are in nats per image, summed over pixels and latents. ``cvae_edge.training.elbo`` has the
-same formulas in TensorFlow, for gradients.
+All values are in nats per image, summed over pixels and latents. ``cvae_edge.training.elbo`` has
+the same formulas in TensorFlow, for gradients.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Codec(Protocol):
 
 def reparameterize(mean: Array, logvar: Array, eps: Array) -> Array:
     """Return z = mean + exp(logvar / 2) * eps (Kingma and Welling 2014, section 2.4)."""
-    return mean + np.exp(np.float32(0.5) * logvar) * eps
+    z: Array = mean + np.exp(np.float32(0.5) * logvar) * eps
+    return z
 
 
 def log_bernoulli(x: Array, x_logits: Array) -> Array:
@@ -48,17 +49,21 @@ def log_bernoulli(x: Array, x_logits: Array) -> Array:
     terms = x * x_logits
     terms -= np.maximum(x_logits, np.float32(0))
     terms -= magnitude
-    return terms.reshape(n, -1).sum(axis=1)
+    log_px: Array = terms.reshape(n, -1).sum(axis=1)
+    return log_px
 
 
 def kl_sample(z: Array, logvar: Array, eps: Array) -> Array:
     """Return log q(z|x) - log p(z), (n,), at z = mean + exp(logvar / 2) * eps."""
-    return np.float32(0.5) * (z * z - eps * eps - logvar).sum(axis=1)
+    kl: Array = np.float32(0.5) * (z * z - eps * eps - logvar).sum(axis=1)
+    return kl
 
 
 def kl_analytic(mean: Array, logvar: Array) -> Array:
     """Return KL(q(z|x) || N(0, I)), (n,) (Kingma and Welling 2014, appendix B)."""
-    return np.float32(0.5) * (mean * mean + np.exp(logvar) - logvar - np.float32(1)).sum(axis=1)
+    terms = mean * mean + np.exp(logvar) - logvar - np.float32(1)
+    kl: Array = np.float32(0.5) * terms.sum(axis=1)
+    return kl
 
 
 @dataclass(frozen=True)
@@ -78,11 +83,11 @@ class Evaluation:
 def image_bounds(
     codec: Codec, x: Array, samples: int = 1, seed: int = 0, start: int = 0
 ) -> dict[str, NDArray[np.float64]]:
-    """Return each image's ``elbo``, ``iwae``, ``reconstruction`` and ``kl``, each (n,), float64.
+    """Return each image's ``elbo``, ``iwae``, ``reconstruction`` and ``kl``: (n,), float64.
 
     The ELBO is the mean of the k = ``samples`` log-weights log p(x|z) + log p(z) - log q(z|x), the
     IWAE bound the log of the mean of their exponentials. Image i draws the noise of image
-    ``start + i`` of stream ``seed``, so the batch size changes nothing. Memory does not grow with k.
+    ``start + i`` of stream ``seed``: the batch size changes nothing. Memory is bounded for any k.
     """
     mean, logvar = codec.encode(x)
     total = np.zeros(len(x))
@@ -111,7 +116,7 @@ def evaluate(
     samples: int = 1,
     seed: int = 0,
     batch_size: int = 250,
-    on_batch: Callable[[int], None] = lambda images: None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate the ELBO and the IWAE bound on ``images``, a batch at a time.
 
@@ -122,7 +127,7 @@ def evaluate(
         samples: draws an image, k of IWAE-k.
         seed: stream of the noise.
         batch_size: images evaluated together; bounds the memory, changes no result.
-        on_batch: called after each batch with the number of its images.
+        on_batch: called after each batch with the images done and their total.
 
     Raises:
         ConfigError: samples below 1, or no images.
@@ -131,11 +136,10 @@ def evaluate(
     require(len(images) >= 1, "there must be images to evaluate on", len(images))
     columns: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, len(images), batch_size):
-        # Pixels are drawn batch by batch: seeding by the batch's start keeps memory bounded.
-        x = draw_binary(images[start : start + batch_size], binarize, start)
+        x = draw_binary(images[start : start + batch_size], binarize, start=start)
         for name, values in image_bounds(codec, x, samples, seed, start).items():
             columns.setdefault(name, []).append(values)
-        on_batch(len(x))
+        on_batch(start + len(x), len(images))
     bounds = {name: np.concatenate(parts) for name, parts in columns.items()}
     spread = {name: float(v.std() / np.sqrt(len(v))) for name, v in bounds.items()}
     return Evaluation(

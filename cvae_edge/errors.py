@@ -1,4 +1,4 @@
-"""The package's exceptions: each message is one sentence with the rule, what was got, what to do."""
+"""The package's exceptions. A message is one sentence: the rule, what was got, what to do."""
 
 
 class CvaeEdgeError(Exception):

@@ -29,7 +29,7 @@ def standard_normal(
 
     Image i owns the Philox counters 1 + i * b to (i + 1) * b with b = ceil(latent_dim / 4), under
     the 128-bit key seed + 2^64 * sample; so its noise is the same alone and in any batch. Each pair
-    of words (w1, w2) becomes u = ((w >> 11) + 0.5) * 2^-53 and, by Box and Muller (1958), the values
+    of words becomes two values u = ((word >> 11) + 0.5) * 2^-53 and, by Box and Muller (1958),
     sqrt(-2 log u1) cos(2 pi u2) and sqrt(-2 log u1) sin(2 pi u2), computed in float64 and rounded.
 
     Args:
@@ -70,13 +70,24 @@ def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     return normal
 
 
-def uniform(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
-    """Draw float32 values of ``shape`` in (0, 1), a function of ``seed`` alone."""
-    words = _raw(seed, 0, 0, int(np.prod(shape)))
-    # 24 bits, so that the float32 is exact and never 1.
-    return ((words >> np.uint64(40)).astype(np.float32) + np.float32(0.5)).reshape(
-        shape
-    ) * np.float32(2.0**-24)
+def uniform(shape: tuple[int, ...], seed: int = 0, start: int = 0) -> NDArray[np.float32]:
+    """Draw one value in (0, 1) for each pixel of images ``start`` onwards of a stream.
+
+    Args:
+        shape: (n, ...); image i owns as many Philox counters as its pixels fill, as in
+            ``standard_normal``.
+        seed: the stream.
+        start: index of the first image.
+
+    Returns:
+        float32 of ``shape``.
+    """
+    pixels = int(np.prod(shape[1:]))
+    blocks = -(-pixels // _WORDS)
+    words = _raw(seed, 0, start * blocks, shape[0] * blocks * _WORDS)
+    # 23 bits: with the half added, a float32 still holds them exactly.
+    u = ((words >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+    return u.reshape(shape[0], -1)[:, :pixels].reshape(shape)
 
 
 def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:

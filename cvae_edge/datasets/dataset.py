@@ -19,7 +19,7 @@ _TEST_SHARE = 10  # one in ten, where a source has no test images of its own
 
 @dataclass(frozen=True)
 class Split:
-    """Images (n, h, w, c), uint8 or float32 in [0, 1], and their labels (n,) where there are any."""
+    """Images (n, h, w, c), uint8 or float32 in [0, 1], and labels (n,) where there are any."""
 
     images: NDArray[Any]
     labels: NDArray[Any] | None = None
@@ -39,7 +39,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Three disjoint splits of one image shape. Test images are never used for choosing anything."""
+    """Three disjoint splits of one image shape; test images never serve to choose anything."""
 
     name: str
     train: Split
@@ -78,13 +78,16 @@ def make_dataset(
     return Dataset(name, train, valid, test, how)
 
 
-def draw_binary(images: NDArray[Any], how: Binarize, seed: int) -> NDArray[np.float32]:
+def draw_binary(
+    images: NDArray[Any], how: Binarize, seed: int = 0, start: int = 0
+) -> NDArray[np.float32]:
     """Make images into what the likelihood is taken of: float32 in [0, 1].
 
-    ``static`` thresholds at 0.5, ``dynamic`` draws each pixel from a Bernoulli distribution (a
-    function of ``seed``), ``none`` leaves the grey values.
+    ``static`` thresholds at 0.5, ``dynamic`` draws each pixel from a Bernoulli distribution,
+    ``none`` leaves the grey values. The draws are a function of ``seed`` and of each image's
+    index, which counts from ``start``.
     """
     if how == "static":
         return binarize(images)
     x = to_float(images)
-    return x if how == "none" else (noise.uniform(x.shape, seed) < x).astype(np.float32)
+    return x if how == "none" else (noise.uniform(x.shape, seed, start) < x).astype(np.float32)

@@ -58,9 +58,9 @@ def evaluate_run(
     folder: Path,
     samples: int = 1,
     seed: int = 0,
-    on_batch: Callable[[int], None] = lambda images: None,
+    on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Evaluate a run's best weights on the test images of its own data."""
+    """Evaluate a run's best weights on the test images of its own data; see ``elbo.evaluate``."""
     run = Run.open(folder)
     codec = TrainedCodec(load_trained(run))
     dataset = load_dataset(run.config.data)

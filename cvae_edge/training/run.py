@@ -155,7 +155,7 @@ class Run:
         """
         path = self.folder / "best.weights.npz"
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 weights = {name: archive[name] for name in archive.files}
         except FileNotFoundError as error:
             raise RunError(

@@ -60,7 +60,8 @@ def make_step(
     rows = config.batch_size // replicas
     replica_step = _make_replica_step(vae, optimizer, config, binarize, rows)
 
-    @tf.function(jit_compile=False)  # XLA's CPU kernels train this model at half the speed
+    # XLA's CPU kernels train this model at half the speed.
+    @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
     def global_step(images: Any, step: tf.Tensor) -> tf.Tensor:
         per_replica = strategy.run(replica_step, (images, step))
         return strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)

@@ -1,0 +1,117 @@
+"""The commands that make, check and describe bundles."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import typer
+
+from cvae_edge import bundle
+from cvae_edge.cli.output import print_json, print_table, progress_bar
+from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
+from cvae_edge.errors import ConfigError, ParityError
+
+_PRECISIONS = {
+    "none": (),
+    "float16": ("float16",),
+    "dynamic": ("dynamic_range",),
+    "int8": ("int8",),
+}
+_PRECISIONS["all"] = bundle.PRECISIONS[1:]
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    app.command()(export)
+    app.command()(verify)
+    app.command()(inspect)
+
+
+def export(
+    run: Path = typer.Argument(DEFAULT_RUN, help="A finished run folder."),
+    format: str = typer.Option("all", help="onnx, tflite or all."),
+    quantize: str = typer.Option(
+        "all", help="Precisions beside float32: none, float16, dynamic, int8 or all."
+    ),
+    lowering: str = typer.Option(
+        "auto", help="The decoder's transposed convolutions: auto, transposed or subpixel."
+    ),
+    max_elbo_drop: float = typer.Option(0.5, help="Nats an artifact may lose before it fails."),
+    opset: int | None = typer.Option(None, help="ONNX operator set."),
+    io: str = typer.Option("float32", help="Inputs and outputs of int8 TFLite: float32 or int8."),
+    calibration_samples: int = typer.Option(500, help="Training images that set int8's ranges."),
+    out: Path | None = typer.Option(
+        None, help="The bundle; by default export/ and the run's name."
+    ),
+) -> None:
+    """Export encoder and decoder, check every file, and say what each costs."""
+    formats = _choose(
+        {"onnx": ("onnx",), "tflite": ("tflite",), "all": bundle.FORMATS}, format, "--format"
+    )
+    precisions = _choose(_PRECISIONS, quantize, "--quantize")
+    need_tensorflow()
+    from cvae_edge.cli.report import print_export
+    from cvae_edge.exporters.export import export_bundle
+
+    with progress_bar() as bar:
+        task = bar.add_task("exporting", total=None, note="")
+        result = export_bundle(
+            run,
+            out or Path("export") / run.name,
+            formats,
+            ("float32", *precisions),
+            lowering=lowering,
+            max_elbo_drop=max_elbo_drop,
+            opset=opset,
+            io=io,
+            calibration_samples=calibration_samples,
+            on_stage=lambda stage: bar.update(task, note=stage),
+        )
+    print_export(result)
+
+
+def verify(
+    target: Path | None = typer.Argument(None, help="A bundle; by default export/mnist."),
+    threads: int | None = typer.Option(None, help="Threads of the runtime."),
+    provider: str = typer.Option("cpu", help="onnxruntime's execution provider."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
+    from cvae_edge.runtime.source import default_bundle
+    from cvae_edge.runtime.verify import verify_bundle
+
+    opened = bundle.Bundle.open(target or default_bundle())
+    checks = verify_bundle(opened, threads, provider)
+    if json:
+        print_json([dataclasses.asdict(check) for check in checks])
+    else:
+        rows = [(c.file, c.status, c.message) for c in checks]
+        print_table(opened.source, ["file", "result", ""], rows)
+    failed = [check.file for check in checks if check.status == "failed"]
+    if failed:
+        raise ParityError(
+            f"on this machine {', '.join(failed)} of {opened.source} must give the golden outputs "
+            "and did not: use another precision here"
+        )
+
+
+def inspect(
+    target: Path | None = typer.Argument(None, help="A bundle; by default export/mnist."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Describe a bundle: the model, its training, and each file with its size and cost."""
+    from cvae_edge.cli.report import print_bundle
+    from cvae_edge.runtime.source import default_bundle
+
+    opened = bundle.Bundle.open(target or default_bundle())
+    if json:
+        print_json(dataclasses.asdict(opened.manifest))
+    else:
+        print_bundle(opened)
+
+
+def _choose(table: dict[str, tuple[str, ...]], name: str, option: str) -> tuple[str, ...]:
+    if name not in table:
+        raise ConfigError(f"{option} must be one of {', '.join(table)}, got {name!r}")
+    return table[name]

@@ -1,0 +1,53 @@
+"""Bundles as tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.cli.output import print_table
+
+if TYPE_CHECKING:
+    from cvae_edge.exporters.export import ExportResult
+
+
+def print_export(result: ExportResult) -> None:
+    """Print what an export made and what to type next."""
+    print_artifacts(str(result.folder), result.manifest.artifacts)
+    typer.echo(f"\nNext: cvae-edge generate {result.folder} -n 64 --out samples.png")
+
+
+def print_bundle(opened: Bundle) -> None:
+    """Print a bundle's model, training and artifacts."""
+    manifest = opened.manifest
+    training = manifest.training
+    rows = [
+        ("images", "x".join(map(str, manifest.model.image_shape))),
+        ("latent_dim", manifest.model.latent_dim),
+        ("pixels", f"{manifest.binarize} binarization"),
+        *((key, training[key]) for key in ("epochs", "train_images") if key in training),
+        *((tool, version) for tool, version in manifest.tools.items()),
+    ]
+    if "test_elbo" in training:
+        rows.insert(3, ("test ELBO", f"{training['test_elbo']:.2f} nats"))
+    print_table(opened.source, ["model", manifest.name], rows)
+    print_artifacts("artifacts", manifest.artifacts)
+
+
+def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
+    """Print a row an artifact: what it is, what it weighs, what it costs."""
+    rows = [
+        (
+            a.file,
+            a.lowering or "",
+            f"{a.size_bytes / 1000:.0f} KB",
+            "" if a.elbo_difference is None else f"{a.elbo_difference:+.3f}",
+            max((f"{d:.1e}" for d in a.difference.values()), default="", key=float),
+        )
+        for a in artifacts
+    ]
+    columns = ["file", "lowering", "size", "ELBO, nats against the trained", "largest difference"]
+    print_table(title, columns, rows)

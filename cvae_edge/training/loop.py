@@ -1,0 +1,243 @@
+"""The epochs: steps, checkpoints, the best weights, and stopping between two steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from cvae_edge import noise
+from cvae_edge.datasets import Dataset, draw_binary
+from cvae_edge.elbo import evaluate
+from cvae_edge.errors import RunError, TrainingError
+from cvae_edge.training import plots
+from cvae_edge.training.evaluate import TrainedCodec
+from cvae_edge.training.model import VAE
+from cvae_edge.training.run import Run
+from cvae_edge.training.step import make_optimizer, make_step
+
+_KEPT_CHECKPOINTS = 2  # one is whole while the other is being written
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands, after each step."""
+
+    epoch: int  # from 1
+    epochs: int
+    step: int  # steps done, of all epochs
+    steps: int
+    train_elbo: float  # mean over the epoch so far
+
+
+class Stopped(Exception):  # noqa: N818 - a request that was met, not an error
+    """Training stopped because it was asked to; everything is saved."""
+
+
+class Loop:
+    """A training of ``run``'s config on ``dataset``.
+
+    Everything random is a function of (seed, step), and a checkpoint holds all else, so that a
+    loop that starts from one does what the loop that wrote it would have done.
+    """
+
+    def __init__(
+        self, run: Run, dataset: Dataset, strategy: tf.distribute.Strategy, is_chief: bool
+    ) -> None:
+        self._run, self._dataset, self._is_chief = run, dataset, is_chief
+        self._config = config = run.config.train
+        self._steps_per_epoch = len(dataset.train) // config.batch_size
+        with strategy.scope():
+            self.vae = VAE(run.config.model, config.seed)
+            self._optimizer = make_optimizer(self.vae, config, self._steps_per_epoch)
+        self._train_step = make_step(self.vae, self._optimizer, config, dataset.binarize, strategy)
+        self._codec = TrainedCodec(self.vae)
+        self._step = tf.Variable(0, dtype=tf.int64)  # steps done
+        self._totals = tf.Variable(np.zeros(3))  # sums of their results over the epoch
+        self._seconds = tf.Variable(0.0, dtype=tf.float64)  # spent on the epoch
+        self._best = tf.Variable(-np.inf, dtype=tf.float64)  # validation ELBO
+        self._checkpoint = tf.train.Checkpoint(
+            encoder=self.vae.encoder,
+            decoder=self.vae.decoder,
+            optimizer=self._optimizer,
+            step=self._step,
+            totals=self._totals,
+            seconds=self._seconds,
+            best=self._best,
+        )
+        # Every worker reads the chief's checkpoints; only the chief writes.
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(run.checkpoints), max_to_keep=_KEPT_CHECKPOINTS
+        )
+
+    def fit(
+        self,
+        on_progress: Callable[[Progress], None],
+        on_epoch: Callable[[dict[str, float]], None],
+    ) -> None:
+        """Train to the last epoch, from the last checkpoint if there is one.
+
+        Raises:
+            TrainingError: the loss became NaN or infinite.
+            Stopped: SIGINT came, and the step it came in is done and saved.
+        """
+        self._restore()
+        epochs_done = int(self._step.numpy()) // self._steps_per_epoch
+        with _interrupt_flag() as interrupted:
+            for epoch in range(epochs_done, self._config.epochs):
+                self._train_epoch(epoch, on_progress, interrupted)
+                on_epoch(self._end_epoch(epoch))
+                if interrupted.is_set() and epoch + 1 < self._config.epochs:
+                    raise Stopped
+        if self._is_chief:
+            self._finish()
+
+    def _train_epoch(
+        self, epoch: int, on_progress: Callable[[Progress], None], interrupted: threading.Event
+    ) -> None:
+        order = noise.permutation(len(self._dataset.train), self._config.seed, epoch)
+        batches = order[: self._steps_per_epoch * self._config.batch_size].reshape(
+            self._steps_per_epoch, -1
+        )
+        base = epoch * self._steps_per_epoch
+        totals, before = self._totals.numpy(), float(self._seconds.numpy())
+        started = time.monotonic()
+        for i in range(int(self._step.numpy()) - base, self._steps_per_epoch):
+            result = self._train_step(self._dataset.train.images[batches[i]], base + i)
+            if not np.isfinite(result).all():
+                raise self._diverged(epoch, base + i)
+            totals += result
+            elbo = float(totals[1] - totals[2]) / (i + 1)
+            on_progress(
+                Progress(
+                    epoch + 1,
+                    self._config.epochs,
+                    base + i + 1,
+                    self._config.epochs * self._steps_per_epoch,
+                    elbo,
+                )
+            )
+            if interrupted.is_set() and i + 1 < self._steps_per_epoch:
+                self._save(base + i + 1, totals, before + time.monotonic() - started)
+                raise Stopped
+        self._totals.assign(totals)
+        self._seconds.assign(before + time.monotonic() - started)
+
+    def _end_epoch(self, epoch: int) -> dict[str, float]:
+        """Validate, keep the best weights, log, save; return the history's row."""
+        step = (epoch + 1) * self._steps_per_epoch
+        validation_elbo = self._validate(epoch)
+        better = validation_elbo > float(self._best.numpy())
+        if better:
+            self._best.assign(validation_elbo)
+        _, reconstruction, kl = self._totals.numpy() / self._steps_per_epoch
+        row = {
+            "epoch": epoch + 1,
+            "step": step,
+            "learning_rate": float(np.float32(self._optimizer.learning_rate)),
+            "train_elbo": float(reconstruction - kl),
+            "train_reconstruction": float(reconstruction),
+            "train_kl": float(kl),
+            "validation_elbo": validation_elbo,
+            "seconds": round(float(self._seconds.numpy()), 2),
+        }
+        if self._is_chief:
+            if better or np.isnan(validation_elbo):
+                self._run.save_weights(self.vae.weights())
+            self._run.append_history(row)
+            if better:
+                self._draw()
+        self._save(step, np.zeros(3), 0.0)
+        return row
+
+    def _validate(self, epoch: int) -> float:
+        """Return the validation ELBO; NaN where no images are held out."""
+        images = self._dataset.validation.images
+        if not len(images):
+            return float("nan")
+        elbo = evaluate(self._codec, images, self._dataset.binarize).elbo
+        if not np.isfinite(elbo):
+            raise self._diverged(epoch, (epoch + 1) * self._steps_per_epoch - 1)
+        return elbo
+
+    def _restore(self) -> None:
+        latest = self._manager.latest_checkpoint
+        if latest:
+            try:
+                self._checkpoint.restore(latest).assert_consumed()
+            except (tf.errors.OpError, ValueError, LookupError, AssertionError) as error:
+                raise RunError(f"{self._run.checkpoints} is damaged: {error}") from error
+        if self._is_chief:
+            self._run.start_history(int(self._step.numpy()) // self._steps_per_epoch)
+
+    def _save(self, step: int, totals: NDArray[np.float64], seconds: float) -> None:
+        self._step.assign(step)
+        self._totals.assign(totals)
+        self._seconds.assign(seconds)
+        if self._is_chief:
+            try:
+                self._manager.save(checkpoint_number=step)
+            except tf.errors.OpError as error:
+                raise RunError(
+                    f"{self._run.checkpoints} cannot be written: {error.message}"
+                ) from error
+
+    def _diverged(self, epoch: int, step: int) -> TrainingError:
+        return TrainingError(
+            f"the loss became NaN or infinite in epoch {epoch + 1}, step {step + 1}: try a lower "
+            f"--learning-rate than {self._config.learning_rate:g}; the weights saved in "
+            f"{self._run.folder} before are kept"
+        )
+
+    def _finish(self) -> None:
+        """Evaluate the weights that are kept, and close the run."""
+        self.vae.load_weights(self._run.read_weights())
+        dataset, history = self._dataset, self._run.history()
+        test = evaluate(self._codec, dataset.test.images, dataset.binarize)
+        validated = [row["validation_elbo"] for row in history if len(dataset.validation)]
+        self._draw()
+        self._run.finish(
+            {
+                "epochs": self._config.epochs,
+                "best_epoch": int(np.argmax(validated)) + 1 if validated else self._config.epochs,
+                "validation_elbo": max(validated) if validated else None,
+                "test_elbo": test.elbo,
+                "test_elbo_standard_error": test.elbo_standard_error,
+                "train_images": len(dataset.train),
+                "validation_images": len(dataset.validation),
+                "test_images": len(dataset.test),
+                "binarize": dataset.binarize,
+                "seconds": round(sum(row["seconds"] for row in history), 1),
+            }
+        )
+
+    def _draw(self) -> None:
+        """Draw the curve, and images that were not trained on, through the current weights."""
+        plots.draw_training_curve(self._run.history(), self._run.folder / "training-curve.png")
+        split = self._dataset.validation if len(self._dataset.validation) else self._dataset.test
+        images = split.images[: plots.COLUMNS]
+        x = draw_binary(images, self._dataset.binarize, 0)
+        mean, _ = self._codec.encode(x)
+        x_recon = tf.sigmoid(self._codec.decode(mean)).numpy()
+        plots.draw_reconstructions(images, x, x_recon, self._run.folder / "reconstructions.png")
+
+
+@contextmanager
+def _interrupt_flag() -> Iterator[threading.Event]:
+    """Turn SIGINT into a flag, so that a step is never cut in two."""
+    flag = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield flag  # only the main thread may handle signals
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
+    try:
+        yield flag
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,66 @@
+"""Fixtures for every test: tiny images, a tiny model, and the command line in this process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from cvae_edge.cli import main
+from cvae_edge.config import ModelConfig
+
+MNIST_IDX = Path(__file__).parents[2] / "shared" / "data" / "mnist"
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run_cli(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Result]:
+    """Run ``cvae-edge ARGS`` and return its exit code and what it printed."""
+
+    def run(*args: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["cvae-edge", *map(str, args)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capfd.readouterr()
+        return Result(int(exit_.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> ModelConfig:
+    return ModelConfig(
+        image_shape=(8, 8, 1),
+        latent_dim=3,
+        encoder_filters=(4, 8),
+        decoder_base=4,
+        decoder_filters=(8, 4),
+    )
+
+
+def blobs(n: int, size: int = 8, seed: int = 0) -> np.ndarray:
+    """Grey images (n, size, size, 1), uint8, of one bright square each: something to learn."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 60, (n, size, size, 1), np.uint8)
+    for image, (row, column) in zip(images, rng.integers(0, size - 3, (n, 2)), strict=True):
+        image[row : row + 4, column : column + 4] += 180
+    return images
+
+
+@pytest.fixture(scope="session")
+def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, x_train=blobs(400), x_test=blobs(100, seed=1))
+    return path

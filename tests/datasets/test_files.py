@@ -1,0 +1,106 @@
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from cvae_edge.config import DataConfig
+from cvae_edge.datasets import load_dataset
+from cvae_edge.datasets.files import read_idx, read_idx_folder, read_npz
+from cvae_edge.errors import DataError
+
+
+def idx(array):
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + array.tobytes()
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(0)
+    for part, n in (("train", 40), ("t10k", 10)):
+        images = rng.integers(0, 256, (n, 8, 12), np.uint8)
+        labels = rng.integers(0, 10, n).astype(np.uint8)
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(idx(images))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    return tmp_path
+
+
+def test_idx_files_are_read_gzipped_or_not(folder):
+    train, test = read_idx_folder(folder)
+    raw = (folder / "train-images-idx3-ubyte").read_bytes()[16:]
+    assert train.images.shape == (40, 8, 12, 1)
+    assert train.images.tobytes() == raw
+    assert test.labels.shape == (10,)
+    assert load_dataset(DataConfig(str(folder))).image_shape == (8, 12, 1)
+
+
+def test_a_missing_test_set_is_split_off(folder):
+    for path in folder.glob("t10k*"):
+        path.unlink()
+    dataset = load_dataset(DataConfig(str(folder)))
+    assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (33, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must be an IDX file"),
+        (b"\x89PNG\r\n\x1a\n", "must be an IDX file of unsigned bytes, got '89504e47'"),
+        (bytes([0, 0, 8, 3, 0, 0]), "cut short"),
+        (
+            idx(np.zeros((2, 4, 4), np.uint8))[:-1],
+            r"must hold 32 bytes for its shape \(2, 4, 4\), got 31",
+        ),
+        (idx(np.zeros((2, 4, 4), np.uint8)) + b"x", "got 33"),
+        (bytes([0, 0, 13, 1]) + bytes(8), "unsigned bytes"),
+        (gzip.compress(idx(np.zeros((99, 4, 4), np.uint8)))[:-20], "cannot be read"),
+    ],
+)
+def test_a_half_written_idx_file_is_named(tmp_path, content, message):
+    path = tmp_path / "train-images-idx3-ubyte"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as error:
+        read_idx(path)
+    assert str(path) in str(error.value)
+
+
+def test_labels_must_be_as_many_as_images(folder):
+    (folder / "train-labels-idx1-ubyte.gz").write_bytes(idx(np.zeros(39, np.uint8)))
+    with pytest.raises(DataError, match="one label an image: 40"):
+        read_idx_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({}, "got none"),
+        ({"images": np.zeros((4, 8, 8))}, r"x_train and x_test, or x, got \['images'\]"),
+        ({"x": np.zeros((4, 8, 8), np.int32)}, "uint8 or floating point in .0, 1., got int32"),
+        ({"x": np.zeros((4, 64))}, r"got \(4, 64\)"),
+        ({"x": np.full((4, 8, 8), np.nan)}, "got NaN"),
+        ({"x": np.full((4, 8, 8), 255.0)}, "got values from 255 to 255"),
+        ({"x": np.zeros((0, 8, 8))}, "nothing of size 0"),
+        ({"x": np.array([{}], object)}, "cannot be read"),
+        (
+            {"x_train": np.zeros((40, 8, 8)), "x_test": np.zeros((4, 12, 12))},
+            r"one shape, got \(8, 8, 1\) and \(12, 12, 1\)",
+        ),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(tmp_path, arrays, message):
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        load_dataset(DataConfig(str(tmp_path / "d.npz")))
+
+
+def test_a_half_written_npz_is_named(tmp_path):
+    path = tmp_path / "d.npz"
+    np.savez(path, x=np.zeros((40, 8, 8)))
+    for content in (b"", b"text", path.read_bytes()[:500], path.read_bytes()[:-30]):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"d\.npz cannot be read as \.npz"):
+            read_npz(path)

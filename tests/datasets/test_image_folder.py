@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from conftest import blobs
+from PIL import Image
+
+from cvae_edge.config import DataConfig
+from cvae_edge.datasets import load_dataset
+from cvae_edge.datasets.image_folder import read_folder
+from cvae_edge.errors import DataError, DataWarning
+
+
+@pytest.fixture
+def folder(tmp_path):
+    suffixes = ("png", "bmp", "webp", "PNG")
+    for i, image in enumerate(blobs(40)):
+        path = tmp_path / f"class {i % 3}" / f"{i:02}.{suffixes[i % 4]}"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image[..., 0]).save(path, lossless=True)
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_images_are_read_from_all_subfolders_in_the_order_of_their_paths(folder):
+    images = read_folder(folder, None, 1).images
+    order = [i for remainder in range(3) for i in range(remainder, 40, 3)]
+    assert np.array_equal(images, blobs(40)[order])
+
+
+def test_images_are_resized_and_made_grey_or_colour(folder):
+    assert read_folder(folder, (12, 16), 3).images.shape == (40, 12, 16, 3)
+    colour = np.zeros((8, 8, 3), np.uint8)
+    colour[..., 0] = 255
+    Image.fromarray(colour).save(folder / "red.png")
+    grey = read_folder(folder, None, 1).images[-1]
+    assert np.abs(grey.astype(int) - 76).max() <= 1  # 0.299 of red, ITU-R 601
+
+
+def test_mixed_sizes_need_image_size(folder):
+    Image.new("L", (16, 8)).save(folder / "wide.png")
+    with pytest.raises(DataError, match=r"got \(8, 8\) and \(8, 16\) .*wide.png.*--image-size"):
+        read_folder(folder, None, 1)
+    assert len(read_folder(folder, (8, 8), 1)) == 41
+
+
+def test_a_broken_image_is_skipped_by_name_and_many_are_an_error(folder):
+    (folder / "torn.png").write_bytes((folder / "class 0" / "00.png").read_bytes()[:60])
+    with pytest.warns(DataWarning, match=r"skipped: .*torn\.png is not a readable image"):
+        assert len(read_folder(folder, None, None)) == 40
+    (folder / "empty.png").touch()
+    (folder / "text.jpg").write_text("not an image")
+    with (
+        pytest.warns(DataWarning),
+        pytest.raises(DataError, match=r"at most 5% .* got 3 of 43 .*empty\.png first"),
+    ):
+        read_folder(folder, None, None)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(DataError, match="must hold IDX files or images"):
+        load_dataset(DataConfig(str(tmp_path)))

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from cvae_edge import elbo
+from cvae_edge.errors import ConfigError
+
+
+@pytest.fixture
+def draws():
+    rng = np.random.default_rng(0)
+    mean, logvar, eps = rng.normal(size=(3, 5, 4)).astype(np.float32)
+    return mean, logvar, eps, elbo.reparameterize(mean, logvar, eps)
+
+
+def test_reparameterize_scales_by_the_standard_deviation(draws):
+    mean, logvar, eps, z = draws
+    np.testing.assert_allclose(z, mean + np.sqrt(np.exp(logvar)) * eps, rtol=1e-6)
+
+
+def test_log_bernoulli_is_scipys_log_probability_summed_over_pixels():
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 2, (3, 4, 4, 1)).astype(np.float32)
+    logits = rng.normal(0, 3, x.shape).astype(np.float32)
+    expected = stats.bernoulli.logpmf(x, special.expit(logits.astype(np.float64))).sum((1, 2, 3))
+    np.testing.assert_allclose(elbo.log_bernoulli(x, logits), expected, rtol=1e-5)
+
+
+def test_log_bernoulli_stays_finite_at_extreme_logits():
+    x = np.array([1, 0, 1, 0], np.float32).reshape(4, 1, 1, 1)
+    logits = np.array([1e4, 1e4, -1e4, -1e4], np.float32).reshape(4, 1, 1, 1)
+    np.testing.assert_allclose(elbo.log_bernoulli(x, logits), [0, -1e4, -1e4, 0])
+
+
+def test_kl_sample_is_scipys_log_q_minus_log_p(draws):
+    mean, logvar, eps, z = draws
+    log_q = stats.norm.logpdf(z, mean, np.exp(logvar / 2)).sum(1)
+    log_p = stats.norm.logpdf(z).sum(1)
+    np.testing.assert_allclose(elbo.kl_sample(z, logvar, eps), log_q - log_p, rtol=1e-4, atol=1e-5)
+
+
+def test_kl_analytic_is_the_integral_of_its_definition():
+    mean, logvar = 0.7, -0.9
+    q = stats.norm(mean, np.exp(logvar / 2))
+    expected, _ = integrate.quad(lambda z: q.pdf(z) * (q.logpdf(z) - stats.norm.logpdf(z)), -9, 9)
+    got = elbo.kl_analytic(np.full((1, 3), mean, np.float32), np.full((1, 3), logvar, np.float32))
+    np.testing.assert_allclose(got, [3 * expected], rtol=1e-5)
+
+
+def test_kl_sample_has_kl_analytic_as_its_mean():
+    rng = np.random.default_rng(2)
+    mean, logvar = rng.normal(size=(2, 1, 4)).astype(np.float32).repeat(100_000, axis=1)
+    eps = rng.normal(size=mean.shape).astype(np.float32)
+    samples = elbo.kl_sample(elbo.reparameterize(mean, logvar, eps), logvar, eps)
+    standard_error = samples.std() / np.sqrt(len(samples))
+    assert abs(samples.mean() - elbo.kl_analytic(mean, logvar)[0]) < 4 * standard_error
+
+
+class LineCodec:
+    """One latent: logits are a line in it. Its marginal likelihood is an integral over z."""
+
+    def encode(self, x):
+        score = x.reshape(len(x), -1).mean(axis=1, keepdims=True)
+        return score - np.float32(0.5), np.full_like(score, -0.5)
+
+    def decode(self, z):
+        slopes = np.array([1.0, -2.0, 0.5, 1.5], np.float32)
+        return (z * slopes + np.float32(0.2)).reshape(-1, 2, 2, 1)
+
+    def log_marginal(self, x):
+        def density(z):
+            logits = self.decode(np.array([[z]], np.float32))
+            return np.exp(elbo.log_bernoulli(x, logits)[0]) * stats.norm.pdf(z)
+
+        return np.log(integrate.quad(density, -8, 8)[0])
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(3).integers(0, 2, (7, 2, 2, 1)).astype(np.float32)
+
+
+def test_iwae_approaches_the_marginal_likelihood_and_elbo_stays_below(images):
+    codec = LineCodec()
+    bounds = elbo.image_bounds(codec, images, samples=4000)
+    exact = [codec.log_marginal(image[np.newaxis]) for image in images]
+    np.testing.assert_allclose(bounds["iwae"], exact, atol=0.02)
+    assert (bounds["elbo"] < bounds["iwae"]).all()
+
+
+def test_one_sample_makes_elbo_and_iwae_equal(images):
+    bounds = elbo.image_bounds(LineCodec(), images, samples=1)
+    np.testing.assert_array_equal(bounds["elbo"], bounds["iwae"])
+
+
+def test_evaluate_gives_the_same_for_every_batch_size(images):
+    results = [
+        elbo.evaluate(LineCodec(), images, "none", samples=3, batch_size=size) for size in (1, 3, 7)
+    ]
+    for result in results[1:]:
+        np.testing.assert_allclose(result.elbo, results[0].elbo, rtol=1e-6)
+        np.testing.assert_allclose(result.iwae, results[0].iwae, rtol=1e-6)
+
+
+def test_evaluate_states_the_standard_error_of_the_mean(images):
+    bounds = elbo.image_bounds(LineCodec(), images, samples=2)
+    result = elbo.evaluate(LineCodec(), images, "static", samples=2)
+    assert result.elbo == pytest.approx(bounds["elbo"].mean())
+    assert result.elbo_standard_error == pytest.approx(bounds["elbo"].std() / np.sqrt(7))
+
+
+def test_evaluate_refuses_no_images_and_no_samples(images):
+    with pytest.raises(ConfigError, match="samples must be at least 1, got 0"):
+        elbo.evaluate(LineCodec(), images, "none", samples=0)
+    with pytest.raises(ConfigError, match="must be images"):
+        elbo.evaluate(LineCodec(), images[:0], "none")
+
+
+def test_pixels_drawn_by_chance_do_not_depend_on_the_batch_size():
+    grey = np.random.default_rng(4).uniform(size=(7, 2, 2, 1)).astype(np.float32)
+    results = [
+        elbo.evaluate(LineCodec(), grey, "dynamic", batch_size=size).reconstruction
+        for size in (1, 3, 7)
+    ]
+    np.testing.assert_allclose(results, results[0], rtol=1e-6)

@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+
+from cvae_edge.errors import RunError
+from cvae_edge.training.run import COLUMNS, Run
+
+
+def row(epoch):
+    return dict.fromkeys(COLUMNS, 0.5) | {"epoch": epoch}
+
+
+def test_a_run_comes_back_as_it_was_made(tiny_config, tmp_path):
+    Run.create(tmp_path / "run", tiny_config)
+    run = Run.open(tmp_path / "run")
+    assert run.config == tiny_config
+    assert run.summary is None
+    assert run.history() == []
+
+
+def test_create_refuses_what_is_there_and_leaves_it(tiny_config, tmp_path):
+    Run.create(tmp_path / "run", tiny_config)
+    with pytest.raises(RunError, match="already holds a run: continue it with --resume"):
+        Run.create(tmp_path / "run", tiny_config)
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "a.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for taken in ("letters", "file"):
+        with pytest.raises(RunError, match="exists and is no run folder"):
+            Run.create(tmp_path / taken, tiny_config)
+    assert (tmp_path / "letters" / "a.txt").read_text() == "mine"
+    assert [p.name for p in (tmp_path / "letters").iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text[: len(text) // 2], "damaged"),
+        (lambda text: text.replace('"latent_dim": 3', '"latent_dim": 0'), "at least 1, got 0"),
+        (
+            lambda text: text.replace('"format_version": 1', '"format_version": 9'),
+            "must have format",
+        ),
+        (lambda text: text.replace('"beta"', '"gamma"'), "gamma"),
+        (lambda text: "[]", "must hold an object"),
+    ],
+)
+def test_a_damaged_config_is_named(tiny_config, tmp_path, damage, message):
+    Run.create(tmp_path, tiny_config)
+    path = tmp_path / "config.json"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(RunError, match=message):
+        Run.open(tmp_path)
+
+
+def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, tmp_path):
+    run = Run.create(tmp_path, tiny_config)
+    run.start_history(0)
+    for epoch in (1, 2, 3):
+        run.append_history(row(epoch))
+    run.start_history(2)
+    run.append_history(row(3) | {"validation_elbo": float("nan")})
+    assert [r["epoch"] for r in run.history()] == [1, 2, 3]
+    assert np.isnan(run.history()[2]["validation_elbo"])
+
+
+def test_weights_that_are_nan_or_cut_short_are_refused(tiny_config, tmp_path):
+    run = Run.create(tmp_path, tiny_config)
+    with pytest.raises(RunError, match="no weights yet"):
+        run.read_weights()
+    run.save_weights({"encoder/a": np.array([1, np.nan], np.float32)})
+    with pytest.raises(RunError, match=r"must be finite.*encoder/a"):
+        run.read_weights()
+    run.save_weights({"encoder/a": np.zeros(1000, np.float32)})
+    path = tmp_path / "best.weights.npz"
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(RunError, match="damaged"):
+        run.read_weights()
+
+
+def test_summary_marks_the_end(tiny_config, tmp_path):
+    run = Run.create(tmp_path, tiny_config)
+    run.finish({"epochs": 3})
+    assert Run.open(tmp_path).summary == {"epochs": 3}
+    assert json.loads((tmp_path / "summary.json").read_text()) == {"epochs": 3}

@@ -1,0 +1,232 @@
+import dataclasses
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import MNIST_IDX, blobs
+from PIL import Image
+
+from cvae_edge.config import DataConfig
+from cvae_edge.errors import ConfigError, RunError, TrainingError
+from cvae_edge.training.evaluate import TrainedCodec, evaluate_run, load_trained
+from cvae_edge.training.run import Run
+from cvae_edge.training.train import train
+
+SCRIPT = Path(__file__).with_name("train_script.py")
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_config, tmp_path_factory):
+    return train(tmp_path_factory.mktemp("runs") / "finished", tiny_config)
+
+
+def checkpoint_values(run):
+    """Every value in the last checkpoint, the optimizer's included, but the clock and the saves."""
+    reader = tf.train.load_checkpoint(str(run.checkpoints))
+    other = ("seconds/", "save_counter/", "_CHECKPOINT")
+    names = [n for n in reader.get_variable_to_shape_map() if not n.startswith(other)]
+    return {n: np.asarray(reader.get_tensor(n)) for n in names}
+
+
+def assert_same_training(run, other):
+    values, expected = checkpoint_values(run), checkpoint_values(other)
+    assert values.keys() == expected.keys()
+    assert len([n for n in values if "optimizer" in n]) > 2 * 12  # two moments a weight
+    differing = [n for n in values if values[n].tobytes() != expected[n].tobytes()]
+    assert differing == []
+    best, expected_best = run.read_weights(), other.read_weights()
+    assert all(best[n].tobytes() == expected_best[n].tobytes() for n in expected_best)
+    clocks = {"seconds"}
+    assert [{k: v for k, v in r.items() if k not in clocks} for r in run.history()] == [
+        {k: v for k, v in r.items() if k not in clocks} for r in other.history()
+    ]
+
+
+def start(config, folder, strategy="default", **environment):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, json.dumps(config.to_dict()), folder, strategy],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_training_learns_and_leaves_what_the_run_folder_promises(finished):
+    history = finished.history()
+    assert [row["epoch"] for row in history] == [1, 2, 3]
+    assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 1
+    assert finished.summary["validation_elbo"] == max(r["validation_elbo"] for r in history)
+    assert finished.summary["train_images"] == 360
+    for name in ("training-curve.png", "reconstructions.png"):
+        with Image.open(finished.folder / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10
+    assert not list(finished.folder.glob("*.partial*"))
+
+
+def test_the_summarys_test_elbo_is_that_of_the_saved_weights(finished):
+    assert evaluate_run(finished.folder).elbo == pytest.approx(finished.summary["test_elbo"])
+
+
+def test_two_runs_with_one_seed_are_equal_to_the_bit(finished, tiny_config, tmp_path):
+    assert_same_training(train(tmp_path / "again", tiny_config), finished)
+
+
+def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, tmp_path):
+    process = start(tiny_config, tmp_path / "killed")
+    for line in process.stdout:
+        if int(line.split()[0]) == 29:  # in the second epoch of 18 steps
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    run = Run.open(tmp_path / "killed")
+    assert run.summary is None
+    with pytest.raises(RunError, match=r"unfinished, 1 of 3 epochs: continue it with cvae-edge"):
+        load_trained(run)
+    assert_same_training(train(tmp_path / "killed", tiny_config, resume=True), finished)
+
+
+def test_a_run_interrupted_in_an_epoch_saves_its_step_and_goes_on(finished, tiny_config, tmp_path):
+    process = start(tiny_config, tmp_path / "interrupted")
+    last = 0
+    for line in process.stdout:
+        last = int(line.split()[0])
+        if last == 29:
+            process.send_signal(signal.SIGINT)
+    assert process.wait() != 0
+    reader = tf.train.load_checkpoint(str(tmp_path / "interrupted" / "checkpoints"))
+    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == last < 36
+    run = train(tmp_path / "interrupted", tiny_config, resume=True)
+    assert_same_training(run, finished)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished, tiny_config):
+    before = {p: p.stat().st_mtime_ns for p in finished.folder.rglob("*")}
+    train(finished.folder, tiny_config, resume=True)
+    assert {p: p.stat().st_mtime_ns for p in finished.folder.rglob("*")} == before
+
+
+def test_resuming_with_another_model_names_what_differs(finished, tiny_config):
+    other = dataclasses.replace(
+        tiny_config, model=dataclasses.replace(tiny_config.model, latent_dim=5)
+    )
+    with pytest.raises(RunError, match="latent_dim is 3 there and 5 here"):
+        train(finished.folder, other, resume=True)
+    assert Run.open(finished.folder).config == tiny_config
+
+
+def test_a_damaged_checkpoint_is_named(finished, tiny_config, tmp_path):
+    run = train(tmp_path / "run", tiny_config)
+    (run.folder / "summary.json").unlink()
+    for path in run.checkpoints.glob("*.data*"):
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunError, match="checkpoints is damaged"):
+        train(run.folder, tiny_config, resume=True)
+
+
+def test_divergence_stops_with_epoch_and_step_and_keeps_the_weights(tiny_config, tmp_path):
+    wild = dataclasses.replace(tiny_config.train, learning_rate=1e12)
+    with pytest.raises(TrainingError, match=r"epoch 1, step \d+: try a lower --learning-rate than"):
+        train(tmp_path / "wild", dataclasses.replace(tiny_config, train=wild))
+    assert not (tmp_path / "wild" / "best.weights.npz").exists()
+
+
+def test_without_validation_images_all_are_trained_on_and_the_last_weights_kept(
+    tiny_config, tmp_path
+):
+    data = dataclasses.replace(tiny_config.data, validation=0)
+    run = train(tmp_path / "all", dataclasses.replace(tiny_config, data=data))
+    assert run.summary["train_images"] == 400
+    assert run.summary["validation_elbo"] is None
+    values = checkpoint_values(run)
+    kept = run.read_weights()["decoder/grid/bias"]
+    assert any(v.shape == kept.shape and np.array_equal(v, kept) for v in values.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        ("train", {"batch_size": 361}, "must not be above the 360 training images"),
+        ("model", {"image_shape": (12, 12, 1)}, r"takes images of \(12, 12, 1\), got \(8, 8, 1\)"),
+    ],
+)
+def test_settings_the_data_cannot_serve_leave_no_folder(
+    tiny_config, tmp_path, part, change, message
+):
+    changed = dataclasses.replace(getattr(tiny_config, part), **change)
+    with pytest.raises(ConfigError, match=message):
+        train(tmp_path / "run", dataclasses.replace(tiny_config, **{part: changed}))
+    assert not (tmp_path / "run").exists()
+
+
+def free_ports(n):
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def test_two_workers_stay_in_step_and_do_what_one_does(tiny_config, tmp_path):
+    config = dataclasses.replace(
+        tiny_config, train=dataclasses.replace(tiny_config.train, epochs=2)
+    )
+    workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    processes = [
+        start(
+            config,
+            tmp_path / "two",
+            "multiworker",
+            TF_CONFIG=json.dumps(
+                {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
+            ),
+        )
+        for index in range(2)
+    ]
+    printed = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert printed[0] == printed[1]  # every step's loss, to the last digit, follows the weights
+    seen = {}
+
+    def remember(progress):
+        seen[progress.step] = progress.train_elbo
+
+    alone = train(tmp_path / "one", config, on_progress=remember)
+    got = {int(step): float(elbo) for step, elbo in map(str.split, printed[0].splitlines())}
+    assert len(got) == 36
+    for step in range(1, 21):
+        assert got[step] == pytest.approx(seen[step], rel=1e-4)
+    two, one = Run.open(tmp_path / "two"), alone
+    assert two.summary["test_elbo"] == pytest.approx(one.summary["test_elbo"], rel=1e-3)
+
+
+def test_grey_images_are_binarized_by_chance_and_the_codec_takes_any_batch(finished, tiny_config):
+    assert finished.summary["binarize"] == "dynamic"
+    codec = TrainedCodec(load_trained(finished))
+    x = (blobs(5) / 255).astype(np.float32)
+    mean, _ = codec.encode(x)
+    single = np.concatenate([codec.encode(image[np.newaxis])[0] for image in x])
+    np.testing.assert_allclose(mean, single, atol=1e-5)
+    assert codec.decode(mean).shape == x.shape == (5, *tiny_config.model.image_shape)
+
+
+@pytest.mark.skipif(not MNIST_IDX.is_dir(), reason=f"no grey MNIST at {MNIST_IDX}")
+def test_grey_mnist_thresholded_is_the_packaged_mnist():
+    from cvae_edge.datasets import draw_binary, load_dataset
+
+    grey = load_dataset(DataConfig(str(MNIST_IDX), binarize="static"))
+    packaged = load_dataset(DataConfig("mnist"))
+    for part in ("train", "validation", "test"):
+        images, expected = getattr(grey, part), getattr(packaged, part)
+        assert np.array_equal(
+            draw_binary(images.images, "static", 0), draw_binary(expected.images, "none", 0)
+        )
+        assert np.array_equal(images.labels, expected.labels)
