@@ -14,6 +14,7 @@ from cvae_edge.config import Binarize, TrainConfig, require
 from cvae_edge.training import elbo
 from cvae_edge.training.model import VAE
 
+_SMALLEST_SHARD = 8  # images; below, starting an operation costs as much as running it
 Step = Callable[[NDArray[Any], int], NDArray[np.float32]]
 
 
@@ -122,13 +123,11 @@ def _make_replica_step(
 
 
 def _shard_sizes(rows: int) -> list[int]:
-    # On a CPU an operation of this model is too small to fill every core. Two halves of the batch
-    # side by side keep two cores busier than one whole, whose operations wait for each other.
-    if tf.config.list_logical_devices("GPU"):
+    # On CPUs an operation of this model is too small to fill two cores. Two halves of the batch
+    # side by side keep them busier than one whole, whose operations wait for each other.
+    if rows < 2 * _SMALLEST_SHARD or tf.config.list_logical_devices("GPU"):
         return [rows]
-    cores = tf.config.threading.get_inter_op_parallelism_threads() or 2
-    count = max(1, min(cores, rows // 16))
-    return [len(part) for part in np.array_split(np.arange(rows), count)]
+    return [rows // 2, rows - rows // 2]
 
 
 def _binarize(

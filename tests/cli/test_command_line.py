@@ -1,0 +1,59 @@
+"""What holds for the command line as a whole."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("numpy", "onnxruntime", "tensorflow", "keras", "onnx", "matplotlib", "PIL", "rich.table")
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys; sys.argv = ['cvae-edge', '--help']\n"
+        "from cvae_edge.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules and m != 'rich.table'])\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert "quickstart" in result.stdout
+
+
+def test_version(run_cli):
+    assert run_cli("--version").out == "cvae-edge 0.1.0\n"
+
+
+def test_doctor_reports_versions_and_the_machine_as_json(run_cli):
+    report = json.loads(run_cli("doctor", "--json").out)
+    assert report["versions"]["cvae-edge"] == "0.1.0"
+    assert report["packages"]["numpy (run bundles)"]
+    assert "CPUExecutionProvider" in report["machine"]["execution providers"]
+    assert report["machine"]["cores"] >= 1
+
+
+def test_doctor_names_a_folder_that_cannot_be_written(run_cli, tmp_path, monkeypatch):
+    import os
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "export").mkdir()
+    real = os.access
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: "export" not in str(path) and real(path, mode)
+    )
+    folders = json.loads(run_cli("doctor", "--json").out)["folders"]
+    assert folders == {
+        f"runs ({tmp_path / 'runs'})": True,
+        f"export ({tmp_path / 'export'})": False,
+    }
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_a_folder_that_is_no_bundle_is_one_sentence_and_exit_2(run_cli, tmp_path, command):
+    result = run_cli(command, tmp_path)
+    assert result.code == 2
+    assert result.err == (
+        f"cvae-edge: {tmp_path} is no bundle: it has no manifest.json; cvae-edge export makes one\n"
+    )
