@@ -12,8 +12,8 @@ differs.
 **Stride 1.** Conv2DTranspose(3, stride 1, 'same') is the 3x3 convolution with the kernel turned by
 180 degrees. Where depth-to-space comes just before it, it can be folded into the low-resolution
 grid: row 2j + p + d lies in row j + floor((p + d) / 2), phase (p + d) mod 2, for d in -1, 0, 1,
-which is a 3x3 window of the grid again, from 4 * C_in to 4 * C_out channels. Both grids end in zeros
-at the same places. Depth-to-space then moves 4 * C_out channels in place of 4 * C_in.
+which is a 3x3 window of the grid again, from 4 * C_in to 4 * C_out channels. Both grids end in
+zeros at the same places. Depth-to-space then moves 4 * C_out channels in place of 4 * C_in.
 
 ReLU works value by value, so it may come before depth-to-space or after it.
 """

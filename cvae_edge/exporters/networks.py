@@ -20,7 +20,6 @@ from keras import layers
 
 from cvae_edge.config import ModelConfig
 from cvae_edge.exporters.lowering import (
-    convolution_kernel,
     folded_kernel,
     phases,
     subpixel_kernel,
@@ -112,8 +111,10 @@ def _transposed(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> An
         )(h)
         h = mark(f"up_{i}", h)
     kernel, bias = _parameters(weights, "decoder/x_logits")
-    kernel = convolution_kernel(kernel)
-    return _convolution("x_logits", kernel.shape[-1], kernel, bias, padding="same")(h)
+    channels = config.image_shape[2]
+    return layers.Conv2DTranspose(
+        channels, 3, 1, "same", name="x_logits", **_constant(kernel, bias)
+    )(h)
 
 
 def _subpixel(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:

@@ -1,7 +1,8 @@
-"""ONNX files."""
+"""ONNX files in float32: tf2onnx's graph, made clean."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,9 @@ import tf2onnx
 
 from cvae_edge.bundle import Tensor
 from cvae_edge.config import require
+from cvae_edge.training.quiet import quiet
 
-# The newest opset that tf2onnx writes is 18; 17 is read by onnxruntime since 1.12 (2022).
-DEFAULT_OPSET = 17
+DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
 OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18
 BATCH = "n"
 
@@ -27,26 +28,79 @@ def to_onnx(network: keras.Model, opset: int | None = None) -> onnx.ModelProto:
     """
     opset = DEFAULT_OPSET if opset is None else opset
     require(opset in OPSETS, f"opset must be {OPSETS[0]} to {OPSETS[-1]}", opset)
-    inputs = {t.name: t for t in network.inputs}
-    signature = [tf.TensorSpec((None, *t.shape[1:]), name=name) for name, t in inputs.items()]
-    call = tf.function(lambda *values: network(dict(zip(inputs, values, strict=True))))
-    model, _ = tf2onnx.convert.from_function(call, signature, opset=opset)
-    return _tidy(model, network)
+    names = [t.name for t in network.inputs]
+    signature = [tf.TensorSpec((None, *t.shape[1:]), name=t.name) for t in network.inputs]
+    call = tf.function(lambda *values: network(dict(zip(names, values, strict=True))))
+    with quiet():
+        model, _ = tf2onnx.convert.from_function(call, signature, opset=opset)
+    _fuse_dense(model.graph)
+    _rename(model.graph, network)
+    _tidy(model, network)
+    return model
 
 
-def _tidy(model: onnx.ModelProto, network: keras.Model) -> onnx.ModelProto:
-    """Name the batch, order the outputs as the network has them, drop the converter's marks."""
-    outputs = {t.name: t for t in model.graph.output}
-    del model.graph.output[:]
-    model.graph.output.extend(outputs[name] for name in network.output_names)
-    for tensor in [*model.graph.input, *model.graph.output]:
+def _fuse_dense(graph: onnx.GraphProto) -> None:
+    """Make one Gemm of MatMul and Add: between them, int8 would round once more."""
+    makers = {name: node for node in graph.node for name in node.output}
+    for add in [node for node in graph.node if node.op_type == "Add"]:
+        product = makers.get(add.input[0])
+        if product is not None and product.op_type == "MatMul":
+            product.op_type = "Gemm"
+            product.input.append(add.input[1])
+            product.output[0] = add.output[0]
+            graph.node.remove(add)
+
+
+def _rename(graph: onnx.GraphProto, network: keras.Model) -> None:
+    """Name tensors after their Keras layers: up_1, up_1/Conv before its ReLU, up_1/kernel."""
+    layers = {layer.name for layer in network.layers}
+    names = {t.name: t.name for t in (*graph.input, *graph.output)}
+    constants = {tensor.name for tensor in graph.initializer}
+    last: dict[str, onnx.NodeProto] = {}  # of each layer so far
+    for node in graph.node:
+        layer = next(
+            filter(None, (_layer_of(n, layers) for n in (*node.output, *node.input[1:]))), ""
+        )
+        output = node.output[0]
+        if layer in last and last[layer].output[0] not in (t.name for t in graph.output):
+            names[last[layer].output[0]] = f"{layer}/{last[layer].op_type}"
+        if output not in names:
+            names[output] = f"{layer}/{node.op_type}" if layer in names else layer
+        last[layer] = node
+        parts = ("", "shape") if node.op_type == "Reshape" else ("", "kernel", "bias")
+        for name, part in zip(node.input, parts, strict=False):
+            if name in constants:
+                names.setdefault(name, f"{layer or node.op_type}/{part}")
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        node.name = f"{node.output[0]}:{node.op_type}"
+    del graph.value_info[:]
+
+
+def _layer_of(name: str, layers: set[str]) -> str | None:
+    """Find the layer in a TensorFlow name such as decoder_1/up_1_1/Relu:0."""
+    found = re.match(r"[^/]+/(.+?)(_\d+)?/", name)
+    if not found:
+        return None
+    return next((n for n in (found[1] + (found[2] or ""), found[1]) if n in layers), None)
+
+
+def _tidy(model: onnx.ModelProto, network: keras.Model) -> None:
+    """Name the batch, order inputs and outputs as the network has them, drop unused domains."""
+    graph = model.graph
+    outputs = {t.name: t for t in graph.output}
+    del graph.output[:]
+    graph.output.extend(outputs[name] for name in network.output_names)
+    for tensor in (*graph.input, *graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_param = BATCH
-    model.graph.name = network.name
-    model.graph.doc_string = ""
-    used = {node.domain for node in model.graph.node}
+    graph.name = network.name
+    graph.doc_string = ""
+    used = {node.domain for node in graph.node}
     for entry in [o for o in model.opset_import if o.domain and o.domain not in used]:
         model.opset_import.remove(entry)
-    return model
 
 
 def describe(model: onnx.ModelProto, facts: Mapping[str, object]) -> bytes:

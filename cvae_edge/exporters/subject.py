@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cvae_edge.config import ModelConfig
-from cvae_edge.datasets import Dataset, load_dataset
+from cvae_edge.datasets import Dataset, Split, load_dataset
 from cvae_edge.errors import DataError
 from cvae_edge.exporters.parity import IMAGES, Reference, make_reference
 from cvae_edge.training.evaluate import TrainedCodec, load_trained
@@ -27,6 +27,11 @@ class Subject:
     trained: TrainedCodec
     dataset: Dataset
     reference: Reference  # the trained model on the first test images
+
+    @property
+    def choosing(self) -> Split:
+        """The images that choices are made on: validation, or training images if there are none."""
+        return self.dataset.validation if len(self.dataset.validation) else self.dataset.train
 
     def training(self) -> dict[str, Any]:
         """Return what the manifest tells of the training."""

@@ -1,9 +1,14 @@
-"""TFLite files, of built-in operators only."""
+"""TFLite files, of built-in operators only.
+
+The converter's own quantizer is used. Its ranges come from fake quantization in the network, see
+``quantization``, in place of a representative data set. benchmarks/results has the comparison with
+Google's ai-edge-quantizer.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import io
+import io as text_io
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,16 +20,31 @@ from cvae_edge.bundle import Tensor
 from cvae_edge.training.quiet import quiet
 
 
-def to_tflite(network: keras.Model) -> bytes:
-    """Convert a network to float32; its signature has the network's tensor names."""
+def to_tflite(network: keras.Model, precision: str, io: str = "float32") -> bytes:
+    """Convert a network; its signature has the network's tensor names.
+
+    Args:
+        network: for int8, with fake quantization after every activation.
+        precision: float32, float16 (weights), dynamic_range or int8 (all-integer).
+        io: type of an int8 file's inputs and outputs, float32 or int8.
+    """
     converter = tf.lite.TFLiteConverter.from_keras_model(network)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    # A scale, a zero point and a bias's scale for each unit would weigh half as much as the grid's
+    # kernel, and TFLite Micro's dense kernels want one scale.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    if precision == "int8" and io == "int8":
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     return convert(converter)
 
 
-def convert(converter: tf.lite.TFLiteConverter) -> bytes:
+def convert(converter: Any) -> bytes:
     """Run a converter without what it, Keras and MLIR print."""
-    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+    with quiet(), contextlib.redirect_stdout(text_io.StringIO()):
         content: bytes = converter.convert()
     return content
 

@@ -1,0 +1,126 @@
+"""ONNX files in float16, dynamic range and int8, through onnxruntime's own tools."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_dynamic,
+    quantize_static,
+)
+from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from cvae_edge.elbo import Array
+from cvae_edge.exporters.calibration import Range
+from cvae_edge.training.quiet import quiet
+
+_MOVES = ("Reshape", "Transpose", "DepthToSpace")  # they move values and change none
+
+
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store weights and compute in float16; inputs and outputs stay float32."""
+    half = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+    half.topological_sort()  # the casts come last
+    return half.model
+
+
+def to_dynamic_range(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Make the dense layers integer, with ranges found anew for each batch.
+
+    Convolutions stay float: onnxruntime's ConvInteger takes 4 to 5 times as long. 7-bit kernels, as
+    in ``quantization.SCHEMES``, for processors without VNNI.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder) / "model.onnx"
+        quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["Gemm", "MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+        return onnx.load(path)
+
+
+def to_int8(
+    model: onnx.ModelProto, ranges: Mapping[str, Range], inputs: Mapping[str, Array]
+) -> onnx.ModelProto:
+    """Make every layer integer, in QDQ form: u8 activations, s8 kernels per channel, of 7 bits.
+
+    Args:
+        model: in float32, equalized.
+        ranges: by marked activation; each overrides what onnxruntime would calibrate.
+        inputs: a calibration set, which onnxruntime wants for the tensors without a range.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder) / "model.onnx"
+        quantize_static(
+            model,
+            path,
+            _Batches({t.name: inputs[t.name] for t in model.graph.input}),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            extra_options={
+                "TensorQuantOverrides": _overrides(model.graph, ranges),
+                # A dense layer's product can be given as float; a convolution's can not.
+                "OpTypesToExcludeOutputQuantization": [] if "x_logits" in ranges else ["Gemm"],
+            },
+        )
+        return onnx.load(path)
+
+
+def _overrides(
+    graph: onnx.GraphProto, ranges: Mapping[str, Range]
+) -> dict[str, list[dict[str, object]]]:
+    """Give each activation its range, and the same to what only moves its values."""
+    overrides: dict[str, list[dict[str, object]]] = {}
+
+    def give(name: str, low: float, high: float) -> None:
+        overrides[name] = [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+
+    for name, (low, high) in ranges.items():
+        give(name, low, high)
+    for node in graph.node:
+        if node.op_type in _MOVES and node.input[0] in overrides:
+            overrides[node.output[0]] = overrides[node.input[0]]
+    for node in reversed(graph.node):
+        if node.op_type in _MOVES and node.output[0] in overrides:
+            overrides.setdefault(node.input[0], overrides[node.output[0]])
+    for tensor in graph.initializer:
+        if tensor.name.endswith("/kernel"):
+            axis = 1 if len(tensor.dims) == 2 else 0
+            overrides[tensor.name] = [
+                {
+                    "quant_type": QuantType.QInt8,
+                    "axis": axis,
+                    "symmetric": True,
+                    "reduce_range": True,
+                }
+            ]
+    return overrides
+
+
+class _Batches(CalibrationDataReader):  # type: ignore[misc]
+    """A calibration set, a few images at a time."""
+
+    def __init__(self, inputs: Mapping[str, Array], size: int = 100) -> None:
+        n = len(next(iter(inputs.values())))
+        self._batches: Iterator[dict[str, Array]] = (
+            {name: value[low : low + size] for name, value in inputs.items()}
+            for low in range(0, n, size)
+        )
+
+    def get_next(self) -> dict[str, Array] | None:
+        """Return the next batch, None after the last."""
+        return next(self._batches, None)
