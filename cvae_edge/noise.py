@@ -6,20 +6,45 @@ whose stream numpy guarantees; its normal sampler it does not, so the transform 
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.config import require
 
 _WORDS = 4  # 64-bit words that one Philox counter yields
+_DISCARDED = np.uint64(11)  # bits of a word beyond float64's 53
+_AHEAD = 1 << 11  # values at most that are drawn before they are asked for
 _CHUNK = 1 << 16  # values transformed at a time: what they need stays in the cache
 
 
-def _raw(seed: int, sample: int, counter: int, words: int) -> NDArray[np.uint64]:
-    # numpy advances the counter before it draws, so the first block read is counter + 1.
-    philox = np.random.Philox(key=seed | sample << 64, counter=counter)
-    bits: NDArray[np.uint64] = philox.random_raw(words)
-    return bits
+class _Bits(threading.local):
+    """One bit generator a thread: making one for each call would cost more than a call's bits."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(key=0)
+
+    def draw(self, seed: int, sample: int, counter: int, words: int) -> NDArray[np.uint64]:
+        # numpy advances the counter before it draws, so the first block read is counter + 1.
+        state = {"counter": _split(counter, 4), "key": [seed, sample]}
+        self.philox.state = {
+            "bit_generator": "Philox",
+            "state": state,
+            "buffer": [0] * _WORDS,
+            "buffer_pos": _WORDS,  # empty
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+        bits: NDArray[np.uint64] = self.philox.random_raw(words)
+        return bits
+
+
+def _split(value: int, words: int) -> list[int]:
+    return [value >> 64 * i & 0xFFFFFFFFFFFFFFFF for i in range(words)]
+
+
+_BITS = _Bits()
 
 
 def standard_normal(
@@ -49,22 +74,60 @@ def standard_normal(
     require(latent_dim >= 1, "latent_dim must be at least 1", latent_dim)
     require(0 <= seed < 2**64, "seed must be in [0, 2^64)", seed)
     require(0 <= sample < 2**64, "sample must be in [0, 2^64)", sample)
-    require(start >= 0, "start must be 0 or more", start)
+    require(0 <= start < 2**64, "start must be in [0, 2^64)", start)
+    if n * latent_dim > _AHEAD:
+        return _normal(n, latent_dim, seed, start, sample)
+    return _RECENT.normal(n, latent_dim, seed, start, sample)
+
+
+class _Recent(threading.local):
+    """The last few images' noise that this thread drew, and the next ones once it goes on.
+
+    One image costs numpy's twenty calls and no arithmetic to speak of; so who takes images one by
+    one from a stream is given them from a block.
+    """
+
+    def __init__(self) -> None:
+        self.stream = (0, 0, 0)  # seed, sample, latent_dim
+        self.start = 0  # of the block
+        self.block = np.empty((0, 0), np.float32)
+
+    def normal(
+        self, n: int, latent_dim: int, seed: int, start: int, sample: int
+    ) -> NDArray[np.float32]:
+        stream = (seed, sample, latent_dim)
+        offset = start - self.start
+        if stream != self.stream or not 0 <= offset <= len(self.block) - n:
+            goes_on = stream == self.stream and offset == len(self.block)
+            count = max(n, _AHEAD // latent_dim) if goes_on else n
+            self.block = _normal(count, latent_dim, seed, start, sample)
+            self.stream, self.start, offset = stream, start, 0
+        return self.block[offset : offset + n].copy()
+
+
+_RECENT = _Recent()
+
+
+def _normal(n: int, latent_dim: int, seed: int, start: int, sample: int) -> NDArray[np.float32]:
     blocks = -(-latent_dim // _WORDS)
     eps = np.empty((n, latent_dim), np.float32)
     rows = max(1, _CHUNK // (blocks * _WORDS))
     for low in range(0, n, rows):
         count = min(rows, n - low)
-        words = _raw(seed, sample, (start + low) * blocks, count * blocks * _WORDS)
+        words = _BITS.draw(seed, sample, (start + low) * blocks, count * blocks * _WORDS)
         eps[low : low + count] = _box_muller(words).reshape(count, -1)[:, :latent_dim]
     return eps
 
 
 def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float64]:
-    u = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    radius = np.sqrt(-2.0 * np.log(u[0::2]))
-    angle = 2.0 * np.pi * u[1::2]
+    u = (words >> _DISCARDED).astype(np.float64)
+    u += 0.5
+    u *= 2.0**-53
     normal = np.empty_like(u)
+    radius = np.log(u[0::2])
+    radius *= -2.0
+    np.sqrt(radius, out=radius)
+    angle = u[1::2] * (2.0 * np.pi)
     np.multiply(radius, np.cos(angle), out=normal[0::2])
     np.multiply(radius, np.sin(angle), out=normal[1::2])
     return normal
@@ -84,7 +147,7 @@ def uniform(shape: tuple[int, ...], seed: int = 0, start: int = 0) -> NDArray[np
     """
     pixels = int(np.prod(shape[1:]))
     blocks = -(-pixels // _WORDS)
-    words = _raw(seed, 0, start * blocks, shape[0] * blocks * _WORDS)
+    words = _BITS.draw(seed, 0, start * blocks, shape[0] * blocks * _WORDS)
     # 23 bits: with the half added, a float32 still holds them exactly.
     u = ((words >> np.uint64(41)).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
     return u.reshape(shape[0], -1)[:, :pixels].reshape(shape)
@@ -96,4 +159,4 @@ def permutation(n: int, seed: int, epoch: int) -> NDArray[np.int64]:
     The items are sorted by one random word each; numpy's own permutation may change between its
     versions.
     """
-    return np.argsort(_raw(seed, epoch, 0, n), kind="stable")
+    return np.argsort(_BITS.draw(seed, epoch, 0, n), kind="stable")

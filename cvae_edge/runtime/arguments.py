@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.config import require
 from cvae_edge.elbo import Array
-from cvae_edge.errors import DataError
+from cvae_edge.errors import ConfigError, DataError
 from cvae_edge.images import check_images
 
 
@@ -61,9 +60,6 @@ def integers(**values: Any) -> tuple[int, ...]:
         ConfigError: one is no whole number; its name is in the message.
     """
     for name, value in values.items():
-        require(
-            isinstance(value, int | np.integer) and not isinstance(value, bool),
-            f"{name} must be a whole number",
-            repr(value),
-        )
+        if type(value) is not int and not isinstance(value, np.integer):  # bool is an int as well
+            raise ConfigError(f"{name} must be a whole number, got {value!r}")
     return tuple(map(int, values.values()))

@@ -4,30 +4,58 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
-from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.config import require
 from cvae_edge.elbo import Array
 from cvae_edge.runtime.choose import choose_artifact, choose_format
-from cvae_edge.runtime.graph import Graph, GraphCodec, open_graph
+from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
 from cvae_edge.runtime.parallel import Workers, available_cores
 
+T = TypeVar("T")
 
-class LazyGraph:
-    """A graph that is opened when it is first called; see ``Graph``."""
 
-    def __init__(self, open: Callable[[], Graph]) -> None:
-        self._open = open
+class DeviceCodec:
+    """A bundle's encoder and decoder, each opened when it is first called; a ``Codec``."""
+
+    def __init__(
+        self, open_encoder: Callable[[], Graph], open_decoder: Callable[[], Decoder]
+    ) -> None:
+        self._encoder, self._decoder = _Once(open_encoder), _Once(open_decoder)
+
+    def open_decoder(self) -> None:
+        """Open the decoder now, so that a file that cannot be run is known at once."""
+        self._decoder.get()
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
+        outputs = self._encoder.get()(x=x)
+        return outputs["mean"], outputs["logvar"]
+
+    def decode(self, z: Array) -> Array:
+        """Map z (n, latent_dim) to x_logits (n, h, w, c)."""
+        return self._decoder.get()(z=z)["x_logits"]
+
+    def images(self, z: Array) -> Array:
+        """Map z (n, latent_dim) to probabilities (n, h, w, c)."""
+        return self._decoder.get().images(z)
+
+
+class _Once(Generic[T]):
+    """A value that is made when it is first asked for, once, by whichever thread comes first."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
         self._lock = threading.Lock()
-        self._graph: Graph | None = None
+        self._value: T | None = None
 
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run the graph, after opening it if this is the first call."""
-        graph = self._graph
-        if graph is None:
+    def get(self) -> T:
+        value = self._value
+        if value is None:
             with self._lock:
-                graph = self._graph = self._graph or self._open()
-        return graph(**inputs)
+                value = self._value = self._value or self._make()
+        return value
 
 
 class Codecs:
@@ -53,22 +81,26 @@ class Codecs:
         self.decoder = choose_artifact(manifest, "decoder", format, precision)
         contents = {a.file: bundle.read(a) for a in (self.encoder, self.decoder)}
 
-        def graph(artifact: Artifact, threads: int | None) -> Graph:
-            return open_graph(artifact, contents[artifact.file], threads, provider)
+        def codec(threads: int | None) -> DeviceCodec:
+            return DeviceCodec(
+                lambda: open_graph(self.encoder, contents[self.encoder.file], threads, provider),
+                lambda: open_decoder(self.decoder, contents[self.decoder.file], threads, provider),
+            )
 
-        def lazy(artifact: Artifact, threads: int | None) -> Graph:
-            return LazyGraph(lambda: graph(artifact, threads))
-
-        self.small = GraphCodec(lazy(self.encoder, threads), graph(self.decoder, threads))
+        self.small = self.large = codec(threads)
+        self.small.open_decoder()
         on_cpu = provider == "cpu"
-        self.workers = Workers((threads or available_cores()) if on_cpu else 1)
-        self.large = self.small
-        if self.workers.threads > 1:
-            self.large = GraphCodec(lazy(self.encoder, 1), lazy(self.decoder, 1))
+        self._workers = Workers((threads or available_cores()) if on_cpu else 1)
+        if self._workers.threads > 1:
+            self.large = codec(1)
 
-    def run(self, n: int, work: Callable[[GraphCodec, int, int], None]) -> None:
+    def is_small(self, n: int) -> bool:
+        """Whether ``n`` images are run as they are, by ``small``."""
+        return n < self._workers.worthwhile
+
+    def run(self, n: int, work: Callable[[DeviceCodec, int, int], None]) -> None:
         """Call ``work(codec, low, high)`` for chunks that cover 0 to n, in any order and thread."""
-        if n < self.workers.worthwhile:
+        if self.is_small(n):
             work(self.small, 0, n)
         else:
-            self.workers.for_each_chunk(n, lambda low, high: work(self.large, low, high))
+            self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high))

@@ -15,6 +15,13 @@ class Graph(Protocol):
         """Run the graph on a batch: {"z": (n, latent_dim)} -> {"x_logits": (n, h, w, c)}, say."""
 
 
+class Decoder(Graph, Protocol):
+    """A decoder's graph, which gives images too."""
+
+    def images(self, z: Array) -> Array:
+        """Map z (n, latent_dim) to the sigmoid of x_logits: probabilities (n, h, w, c)."""
+
+
 def open_graph(
     artifact: Artifact, content: bytes, threads: int | None = None, provider: str = "cpu"
 ) -> Graph:
@@ -37,6 +44,19 @@ def open_graph(
     from cvae_edge.runtime.litert_graph import LiteRTGraph
 
     return LiteRTGraph(artifact, content, threads)
+
+
+def open_decoder(
+    artifact: Artifact, content: bytes, threads: int | None = None, provider: str = "cpu"
+) -> Decoder:
+    """Open a decoder so that it gives images; see ``open_graph``."""
+    if artifact.format == "onnx":
+        from cvae_edge.runtime.onnx_graph import OnnxDecoder
+
+        return OnnxDecoder(artifact, content, threads, provider)
+    from cvae_edge.runtime.litert_graph import LiteRTDecoder
+
+    return LiteRTDecoder(artifact, content, threads)
 
 
 class GraphCodec:

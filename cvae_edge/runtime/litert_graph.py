@@ -10,46 +10,86 @@ import numpy as np
 from cvae_edge.bundle import Artifact
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError, DependencyError
+from cvae_edge.runtime.parallel import available_cores
+from cvae_edge.runtime.sigmoid import sigmoid
 
 try:
     from ai_edge_litert.interpreter import Interpreter
-except ImportError as error:
-    raise DependencyError(
-        "TFLite files need LiteRT, which is not installed: pip install 'cvae-edge[litert]'"
-    ) from error
+except ImportError:
+    try:
+        # LiteRT's name before 2024
+        from tflite_runtime.interpreter import Interpreter  # type: ignore[import-not-found, no-redef, unused-ignore]
+    except ImportError as error:
+        raise DependencyError(
+            "TFLite files need LiteRT, which is not installed: pip install 'cvae-edge[litert]'"
+        ) from error
 
 
 class LiteRTGraph:
     """A TFLite file; see ``Graph``.
 
     Integer inputs and outputs are scaled as the file says. An interpreter serves one call at a
-    time, so calls from several threads wait for each other.
+    time; so calls from several threads share as many interpreters as keep the cores busy.
     """
 
     def __init__(self, artifact: Artifact, content: bytes, threads: int | None = None) -> None:
+        self._artifact, self._content = artifact, content
+        self._threads = threads or available_cores()
+        self._limit = threading.Semaphore(max(1, available_cores() // self._threads))
+        self._free = [self._open()]  # the last used comes first: its tensors are in the cache
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        """Run the graph on a batch; an interpreter is resized when the batch's size changes."""
+        with self._limit:
+            try:
+                interpreter = self._free.pop()
+            except IndexError:  # all that were opened are running, and one more may
+                interpreter = self._open()
+            try:
+                return interpreter.run(inputs)
+            except (ValueError, RuntimeError) as error:
+                raise BundleError(
+                    f"{self._artifact.file} cannot be run by LiteRT: {error}"
+                ) from error
+            finally:
+                self._free.append(interpreter)
+
+    def _open(self) -> _Interpreter:
         try:
-            self._interpreter = Interpreter(model_content=content, num_threads=threads)
-            self._signature = next(iter(self._interpreter.get_signature_list().values()))
+            return _Interpreter(self._artifact, self._content, self._threads)
         except (ValueError, RuntimeError, StopIteration) as error:
-            raise BundleError(f"{artifact.file} cannot be opened by LiteRT: {error}") from error
+            raise BundleError(
+                f"{self._artifact.file} cannot be opened by LiteRT: {error}"
+            ) from error
+
+
+class LiteRTDecoder(LiteRTGraph):
+    """A decoder that gives images as well as logits; see ``Decoder``."""
+
+    def images(self, z: Array) -> Array:
+        """Map z (n, latent_dim) to probabilities (n, h, w, c)."""
+        return sigmoid(self(z=z)["x_logits"])
+
+
+class _Interpreter:
+    def __init__(self, artifact: Artifact, content: bytes, threads: int) -> None:
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        signature = next(iter(interpreter.get_signature_list().values()))
         expected = {
             "inputs": {t.name for t in artifact.inputs},
             "outputs": {t.name for t in artifact.outputs},
         }
-        got = {kind: set(names) for kind, names in self._signature.items()}
+        got = {kind: set(names) for kind, names in signature.items()}
         if got != expected:
             raise BundleError(f"{artifact.file} must have the signature {expected}, got {got}")
-        self._runner = self._interpreter.get_signature_runner()
+        self._runner = interpreter.get_signature_runner()
         self._inputs = self._runner.get_input_details()
         self._outputs = self._runner.get_output_details()
-        self._lock = threading.Lock()
 
-    def __call__(self, **inputs: Array) -> dict[str, Array]:
-        """Run the graph on a batch; the interpreter is resized when the batch's size changes."""
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
         integers = {name: _quantize(x, self._inputs[name]) for name, x in inputs.items()}
-        with self._lock:
-            outputs = self._runner(**integers)
-            return {name: _dequantize(y, self._outputs[name]) for name, y in outputs.items()}
+        outputs = self._runner(**integers)
+        return {name: _dequantize(y, self._outputs[name]) for name, y in outputs.items()}
 
 
 def _quantize(x: Array, details: dict[str, Any]) -> Any:

@@ -15,14 +15,11 @@ from cvae_edge.config import require
 from cvae_edge.elbo import Array, image_bounds
 from cvae_edge.images import binarize, to_float
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
-from cvae_edge.runtime.codecs import Codecs
-from cvae_edge.runtime.graph import GraphCodec
+from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
 from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.posterior import Posterior
 from cvae_edge.runtime.source import Source, open_bundle
-
-_LOWEST_LOGIT = np.float32(-88)  # exp(88) is the last below float32's largest number
 
 
 class EdgeCVAE:
@@ -100,11 +97,13 @@ class EdgeCVAE:
             ConfigError: an argument is out of range, or the images do not fit into memory.
         """
         n, seed, start = integers(n=n, seed=seed, start=start)
+        if self._codecs.is_small(n):  # spares a tenth of one image's time
+            return self._codecs.small.images(noise.standard_normal(n, self.latent_dim, seed, start))
         out = self._images(n)
 
-        def work(codec: GraphCodec, low: int, high: int) -> None:
+        def work(codec: DeviceCodec, low: int, high: int) -> None:
             eps = noise.standard_normal(high - low, self.latent_dim, seed, start + low)
-            _sigmoid(codec.decode(eps), out[low:high])
+            out[low:high] = codec.images(eps)
 
         self._codecs.run(n, work)
         return out
@@ -134,7 +133,7 @@ class EdgeCVAE:
         x = as_images(x, self.image_shape)
         mean, logvar = (np.empty((len(x), self.latent_dim), np.float32) for _ in range(2))
 
-        def work(codec: GraphCodec, low: int, high: int) -> None:
+        def work(codec: DeviceCodec, low: int, high: int) -> None:
             mean[low:high], logvar[low:high] = codec.encode(self._preprocess(x[low:high]))
 
         self._codecs.run(len(x), work)
@@ -149,8 +148,8 @@ class EdgeCVAE:
         z = as_latents(z, self.latent_dim)
         out = self._images(len(z))
 
-        def work(codec: GraphCodec, low: int, high: int) -> None:
-            _sigmoid(codec.decode(z[low:high]), out[low:high])
+        def work(codec: DeviceCodec, low: int, high: int) -> None:
+            out[low:high] = codec.images(z[low:high])
 
         self._codecs.run(len(z), work)
         return out
@@ -170,10 +169,10 @@ class EdgeCVAE:
         (seed,) = integers(seed=seed)
         out = self._images(len(x))
 
-        def work(codec: GraphCodec, low: int, high: int) -> None:
+        def work(codec: DeviceCodec, low: int, high: int) -> None:
             posterior = Posterior(*codec.encode(self._preprocess(x[low:high])))
             z = posterior.sample(seed, low) if sample else posterior.mean
-            _sigmoid(codec.decode(z), out[low:high])
+            out[low:high] = codec.images(z)
 
         self._codecs.run(len(x), work)
         return out
@@ -220,7 +219,7 @@ class EdgeCVAE:
         names = ("elbo", "iwae", "reconstruction", "kl")
         bounds = {name: np.empty(len(x)) for name in names}
 
-        def work(codec: GraphCodec, low: int, high: int) -> None:
+        def work(codec: DeviceCodec, low: int, high: int) -> None:
             chunk = self._preprocess(x[low:high])
             for name, values in image_bounds(codec, chunk, samples, seed, low).items():
                 bounds[name][low:high] = values
@@ -236,12 +235,3 @@ class EdgeCVAE:
 
     def _preprocess(self, x: NDArray[Any]) -> Array:
         return to_float(x) if self.manifest.binarize == "none" else binarize(x)
-
-
-def _sigmoid(x_logits: Array, out: Array) -> None:
-    """Write 1 / (1 + exp(-x_logits)) into ``out``."""
-    np.maximum(x_logits, _LOWEST_LOGIT, out=out)
-    np.negative(out, out=out)
-    np.exp(out, out=out)
-    out += np.float32(1)
-    np.reciprocal(out, out=out)
