@@ -133,29 +133,43 @@ class Loop:
     def _end_epoch(self, epoch: int) -> dict[str, float]:
         """Validate, keep the best weights, log, save; return the history's row."""
         step = (epoch + 1) * self._steps_per_epoch
-        validation_elbo = self._validate(epoch)
-        better = validation_elbo > float(self._best.numpy())
-        if better:
-            self._best.assign(validation_elbo)
         _, reconstruction, kl = self._totals.numpy() / self._steps_per_epoch
-        row = {
-            "epoch": epoch + 1,
-            "step": step,
-            "learning_rate": float(np.float32(self._optimizer.learning_rate)),
-            "train_elbo": float(reconstruction - kl),
-            "train_reconstruction": float(reconstruction),
-            "train_kl": float(kl),
-            "validation_elbo": validation_elbo,
-            "seconds": round(float(self._seconds.numpy()), 2),
-        }
-        if self._is_chief:
-            if better or np.isnan(validation_elbo):
-                self._run.save_weights(self.vae.weights())
-            self._run.append_history(row)
+        with self._averaged_weights():
+            validation_elbo = self._validate(epoch)
+            row = {
+                "epoch": epoch + 1,
+                "step": step,
+                "learning_rate": float(np.float32(self._optimizer.learning_rate)),
+                "train_elbo": float(reconstruction - kl),
+                "train_reconstruction": float(reconstruction),
+                "train_kl": float(kl),
+                "validation_elbo": validation_elbo,
+                "seconds": round(float(self._seconds.numpy()), 2),
+            }
+            better = validation_elbo > float(self._best.numpy())
             if better:
-                self._draw()
+                self._best.assign(validation_elbo)
+            if self._is_chief:
+                if better or np.isnan(validation_elbo):
+                    self._run.save_weights(self.vae.weights())
+                self._run.append_history(row)
+                if better:
+                    self._draw()
         self._save(step, np.zeros(3), 0.0)
         return row
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Put the weights' moving average in their place for a while, if the recipe has one."""
+        if not self._config.ema_momentum:
+            yield
+            return
+        weights = self.vae.weights()
+        self._optimizer.finalize_variable_values(self.vae.variables)
+        try:
+            yield
+        finally:
+            self.vae.load_weights(weights)
 
     def _validate(self, epoch: int) -> float:
         """Return the validation ELBO; NaN where no images are held out."""

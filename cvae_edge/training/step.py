@@ -19,7 +19,11 @@ Step = Callable[[NDArray[Any], int], NDArray[np.float32]]
 
 
 def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras.Optimizer:
-    """Return Adam with the recipe's learning rate as a function of its step count."""
+    """Return Adam with the recipe's learning rate as a function of its step count.
+
+    Where the recipe has an ``ema_momentum``, the optimizer also keeps the weights' moving average
+    (Polyak and Juditsky 1992); ``finalize_variable_values`` puts it in their place.
+    """
     warmup = round(config.warmup_epochs * steps_per_epoch)
     rate: Any = config.learning_rate
     if warmup or config.final_rate < 1:
@@ -30,7 +34,8 @@ def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras
             warmup_target=config.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    optimizer = keras.optimizers.Adam(rate)
+    averaging = {"use_ema": True, "ema_momentum": config.ema_momentum}
+    optimizer = keras.optimizers.Adam(rate, **(averaging if config.ema_momentum else {}))
     optimizer.build(vae.variables)
     return optimizer
 
