@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from cvae_edge import noise
 from cvae_edge.config import Binarize, require
-from cvae_edge.datasets import draw_binary
 
 Array = NDArray[np.float32]
 
@@ -132,6 +131,9 @@ def evaluate(
     Raises:
         ConfigError: samples below 1, or no images.
     """
+    # Here, because a device that only runs a model needs none of the data sets' readers.
+    from cvae_edge.datasets import draw_binary
+
     require(samples >= 1, "samples must be at least 1", samples)
     require(len(images) >= 1, "there must be images to evaluate on", len(images))
     columns: dict[str, list[NDArray[np.float64]]] = {}
