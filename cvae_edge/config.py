@@ -140,9 +140,7 @@ class TrainConfig(_Record):
         )
         require(self.warmup_epochs >= 0, "warmup_epochs must be 0 or more", self.warmup_epochs)
         require(0 < self.final_rate <= 1, "final_rate must be in (0, 1]", self.final_rate)
-        require(
-            0 <= self.ema_momentum < 1, "ema_momentum must be in [0, 1)", self.ema_momentum
-        )
+        require(0 <= self.ema_momentum < 1, "ema_momentum must be in [0, 1)", self.ema_momentum)
         require(self.kl in ("sample", "analytic"), "kl must be sample or analytic", repr(self.kl))
         require(0 <= self.beta < float("inf"), "beta must be 0 or more", self.beta)
         require(_is_int(self.seed, 0) and self.seed < 2**63, "seed must be in [0, 2^63)", self.seed)
@@ -150,5 +148,12 @@ class TrainConfig(_Record):
 
 RECIPES: dict[str, TrainConfig] = {
     "seed": TrainConfig(),
-    "fast": TrainConfig(epochs=15, learning_rate=2e-3, warmup_epochs=1.0, final_rate=0.01),
+    "fast": TrainConfig(
+        epochs=15,
+        batch_size=25,
+        learning_rate=4e-3,
+        warmup_epochs=0.5,
+        final_rate=0.02,
+        ema_momentum=0.999,
+    ),
 }
