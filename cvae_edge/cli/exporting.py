@@ -8,9 +8,9 @@ from pathlib import Path
 import typer
 
 from cvae_edge import bundle
-from cvae_edge.cli.output import print_json, print_table, progress_bar
+from cvae_edge.cli.output import print_json, progress_bar
 from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
-from cvae_edge.errors import ConfigError, ParityError
+from cvae_edge.errors import ConfigError
 
 _PRECISIONS = {
     "none": (),
@@ -69,6 +69,8 @@ def export(
             on_stage=lambda stage: bar.update(task, note=stage),
         )
     print_export(result)
+    if result.failures:
+        raise typer.Exit(2)
 
 
 def verify(
@@ -78,6 +80,7 @@ def verify(
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
+    from cvae_edge.cli.report import print_checks, require_right
     from cvae_edge.runtime.source import default_bundle
     from cvae_edge.runtime.verify import verify_bundle
 
@@ -86,14 +89,8 @@ def verify(
     if json:
         print_json([dataclasses.asdict(check) for check in checks])
     else:
-        rows = [(c.file, c.status, c.message) for c in checks]
-        print_table(opened.source, ["file", "result", ""], rows)
-    failed = [check.file for check in checks if check.status == "failed"]
-    if failed:
-        raise ParityError(
-            f"on this machine {', '.join(failed)} of {opened.source} must give the golden outputs "
-            "and did not: use another precision here"
-        )
+        print_checks(opened.source, checks)
+    require_right(opened.source, checks)
 
 
 def inspect(

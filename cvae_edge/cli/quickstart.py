@@ -8,8 +8,8 @@ from pathlib import Path
 import typer
 
 from cvae_edge import bundle
-from cvae_edge.cli.output import print_error, print_table, progress_bar
-from cvae_edge.cli.report import print_artifacts
+from cvae_edge.cli.output import print_table, progress_bar
+from cvae_edge.cli.report import print_artifacts, print_checks, require_right
 from cvae_edge.cli.training import need_tensorflow, plan, run_training
 
 _RUN = Path("runs/quickstart")
@@ -66,9 +66,9 @@ def _export() -> None:
 def _verify() -> None:
     from cvae_edge.runtime.verify import verify_bundle
 
-    for check in verify_bundle(bundle.Bundle.open(_BUNDLE)):
-        if check.status != "ok":
-            print_error(f"{check.file}: {check.status}, {check.message}")
+    checks = verify_bundle(bundle.Bundle.open(_BUNDLE))
+    print_checks("checked on this machine", checks)
+    require_right(str(_BUNDLE), checks)
 
 
 def _generate() -> None:

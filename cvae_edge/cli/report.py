@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.bundle import Artifact, Bundle
-from cvae_edge.cli.output import print_table
+from cvae_edge.cli.output import print_error, print_table
+from cvae_edge.errors import ParityError
 
 if TYPE_CHECKING:
     from cvae_edge.exporters.export import ExportResult
+    from cvae_edge.runtime.verify import Check
 
 
 def print_export(result: ExportResult) -> None:
-    """Print what an export made and what to type next."""
+    """Print what an export made, what is missing and why, and what to type next."""
     print_artifacts(str(result.folder), result.manifest.artifacts)
+    for file, reason in result.failures.items():
+        print_error(f"{file} was left out: {reason}")
     typer.echo(f"\nNext: cvae-edge generate {result.folder} -n 64 --out samples.png")
 
 
@@ -51,3 +55,18 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
     ]
     columns = ["file", "lowering", "size", "ELBO, nats against the trained", "largest difference"]
     print_table(title, columns, rows)
+
+
+def print_checks(title: str, checks: Sequence[Check]) -> None:
+    """Print a row an artifact: whether it does here what it did where it was exported."""
+    print_table(title, ["file", "result", ""], [(c.file, c.status, c.message) for c in checks])
+
+
+def require_right(source: str, checks: Sequence[Check]) -> None:
+    """Raise ParityError if a check failed, naming the files."""
+    failed = [check.file for check in checks if check.status == "failed"]
+    if failed:
+        raise ParityError(
+            f"on this machine {', '.join(failed)} of {source} must give the golden outputs and did "
+            "not: use another precision here"
+        )
