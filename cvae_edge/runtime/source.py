@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from cvae_edge.errors import BundleError
 Source = str | Path | bytes | Mapping[str, bytes]
 
 DEFAULT = Path("export/mnist")  # in the working folder
-REFERENCE = "cvae_edge.reference"
 
 
 def default_bundle() -> Path:
@@ -34,10 +32,10 @@ def default_bundle() -> Path:
 
 def reference_bundle() -> Path | None:
     """Return the folder of the bundle that ships with the package; None if this build has none."""
-    spec = importlib.util.find_spec(REFERENCE)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / MANIFEST).is_file():
-            return Path(folder)
+    package = Path(__file__).parents[1]
+    for folder in (package / "reference", package.parent / "export" / "reference"):  # wheel, clone
+        if (folder / MANIFEST).is_file():
+            return folder
     return None
 
 
