@@ -22,10 +22,10 @@ def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
     Raises:
         DataError: they have another shape, type or range, or there are none.
     """
-    shape = np.shape(x)
+    x = _array(x, "images")
     # A side is 8 or more and channels are 1 or 3, so that neither can be taken for the other.
-    single = shape == image_shape or (*shape, 1) == image_shape
-    images = check_images(np.asarray(x)[np.newaxis] if single else x)
+    single = x.shape == image_shape or (*x.shape, 1) == image_shape
+    images = check_images(x[np.newaxis] if single else x)
     if images.shape[1:] != image_shape:
         raise DataError(
             f"the model takes images of (height, width, channels) {image_shape}, "
@@ -40,7 +40,7 @@ def as_latents(z: Any, latent_dim: int) -> Array:
     Raises:
         DataError: they have another shape or type, there are none, or they are not finite.
     """
-    z = np.asarray(z)
+    z = _array(z, "z")
     rule = f"z must be finite floating point of shape (n, {latent_dim}), n at least 1"
     if z.ndim != 2 or len(z) == 0 or z.shape[1] != latent_dim:
         raise DataError(f"{rule}, got the shape {z.shape}")
@@ -51,6 +51,13 @@ def as_latents(z: Any, latent_dim: int) -> Array:
     if not np.isfinite(latents).all():
         raise DataError(f"{rule}, got NaN or infinity")
     return latents
+
+
+def _array(x: Any, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(x)
+    except (ValueError, TypeError) as error:  # rows of different lengths, say
+        raise DataError(f"{what} must be an array, or lists that make one: {error}") from error
 
 
 def integers(**values: Any) -> tuple[int, ...]:

@@ -1,0 +1,105 @@
+"""Which files a bundle's user gets who leaves it open."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.errors import BundleError, ConfigError, DependencyError
+from cvae_edge.runtime import choose
+from cvae_edge.runtime.choose import choose_artifact, choose_format
+
+
+def artifact(role: str, format: str, precision: str, difference: float | None) -> Artifact:
+    return Artifact(
+        file=f"{role}.{precision}.{format}",
+        format=format,
+        role=role,
+        precision=precision,
+        lowering=None,
+        inputs=(),
+        outputs=(),
+        size_bytes=1,
+        sha256="0" * 64,
+        elbo_difference=difference,
+    )
+
+
+@pytest.fixture
+def manifest(tiny):
+    """What the tiny bundle's manifest says, with other artifacts."""
+    entries = [
+        artifact(role, format, precision, difference)
+        for role in ("encoder", "decoder")
+        for format in ("onnx", "tflite")
+        for precision, difference in (("float32", 0.0), ("int8", -0.2), ("dynamic_range", -0.9))
+    ]
+    return dataclasses.replace(Bundle.open(tiny).manifest, artifacts=tuple(entries))
+
+
+def without(manifest, *, format: str):
+    kept = tuple(a for a in manifest.artifacts if a.format != format)
+    return dataclasses.replace(manifest, artifacts=kept)
+
+
+def test_auto_takes_onnx_where_onnxruntime_is_installed(manifest):
+    assert choose_format(manifest) == "onnx"
+    assert choose_format(manifest, "tflite") == "tflite"
+
+
+def test_auto_takes_what_the_bundle_has(manifest, monkeypatch):
+    monkeypatch.setattr(choose.importlib.util, "find_spec", lambda name: object())
+    assert choose_format(without(manifest, format="onnx")) == "tflite"
+
+
+def test_auto_takes_what_is_installed(manifest, monkeypatch):
+    monkeypatch.setattr(
+        choose.importlib.util, "find_spec", lambda name: name == "tflite_runtime" or None
+    )
+    assert choose_format(manifest) == "tflite"
+
+
+def test_nothing_installed_is_told_with_the_way_to_it(manifest, monkeypatch):
+    monkeypatch.setattr(choose.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match="pip install"):
+        choose_format(manifest)
+
+
+def test_a_format_that_is_missing_is_named_with_those_there_are(manifest):
+    with pytest.raises(BundleError, match=r"tflite; it has: .*encoder\.float32\.onnx"):
+        choose_format(without(manifest, format="tflite"), "tflite")
+
+
+def test_an_unknown_format_or_precision_is_named(manifest):
+    with pytest.raises(ConfigError, match="'gguf'"):
+        choose_format(manifest, "gguf")
+    with pytest.raises(ConfigError, match="'int4'"):
+        choose_artifact(manifest, "decoder", "onnx", "int4")
+
+
+def test_auto_precision_is_the_fastest_that_loses_little(manifest):
+    assert choose_artifact(manifest, "decoder", "tflite", "auto").precision == "int8"
+    assert choose_artifact(manifest, "decoder", "onnx", "auto").precision == "float32"
+    entries = tuple(
+        dataclasses.replace(a, elbo_difference=-0.25) if a.precision == "int8" else a
+        for a in manifest.artifacts
+    )
+    lossy = dataclasses.replace(manifest, artifacts=entries)
+    assert choose_artifact(lossy, "decoder", "tflite", "auto").precision == "float32"
+
+
+def test_auto_precision_never_takes_what_nobody_measured(manifest):
+    entries = tuple(
+        dataclasses.replace(a, elbo_difference=None)
+        for a in manifest.artifacts
+        if a.precision != "float32"
+    )
+    unmeasured = dataclasses.replace(manifest, artifacts=entries)
+    with pytest.raises(BundleError, match="0.25 nats"):
+        choose_artifact(unmeasured, "decoder", "onnx", "auto")
+
+
+def test_a_precision_that_is_asked_for_is_taken_whatever_it_loses(manifest):
+    assert choose_artifact(manifest, "encoder", "onnx", "dynamic_range").elbo_difference == -0.9
