@@ -161,7 +161,7 @@ class Loop:
     @contextmanager
     def _averaged_weights(self) -> Iterator[None]:
         """Put the weights' moving average in their place for a while, if the recipe has one."""
-        if not self._config.ema_momentum:
+        if not self._config.average_epochs:
             yield
             return
         weights = self.vae.weights()

@@ -21,7 +21,7 @@ Step = Callable[[NDArray[Any], int], NDArray[np.float32]]
 def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras.Optimizer:
     """Return Adam with the recipe's learning rate as a function of its step count.
 
-    Where the recipe has an ``ema_momentum``, the optimizer also keeps the weights' moving average
+    Where the recipe averages, the optimizer also keeps an exponential moving average of the weights
     (Polyak and Juditsky 1992); ``finalize_variable_values`` puts it in their place.
     """
     warmup = round(config.warmup_epochs * steps_per_epoch)
@@ -34,8 +34,9 @@ def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras
             warmup_target=config.learning_rate if warmup else None,
             warmup_steps=warmup,
         )
-    averaging = {"use_ema": True, "ema_momentum": config.ema_momentum}
-    optimizer = keras.optimizers.Adam(rate, **(averaging if config.ema_momentum else {}))
+    reach = max(1, round(config.average_epochs * steps_per_epoch))
+    averaging = {"use_ema": True, "ema_momentum": 1 - 1 / reach}
+    optimizer = keras.optimizers.Adam(rate, **(averaging if config.average_epochs else {}))
     optimizer.build(vae.variables)
     return optimizer
 

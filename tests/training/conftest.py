@@ -21,5 +21,5 @@ else:
         return RunConfig(
             tiny_model,
             DataConfig(str(tiny_npz), validation=40),
-            TrainConfig(epochs=3, batch_size=20, learning_rate=1e-2, ema_momentum=0.9),
+            TrainConfig(epochs=3, batch_size=20, learning_rate=1e-2, average_epochs=0.5),
         )

@@ -152,20 +152,20 @@ def kept_bias(run):
 
 
 def test_the_moving_average_is_kept_and_not_the_weights_themselves(tiny_config, tmp_path):
-    """Momentum 1/2 over two epochs of one step each, against the average written out."""
+    """A reach of two steps over two epochs of one step, against the average written out."""
 
-    def bias(epochs, ema_momentum):
+    def bias(epochs, average_epochs):
         config = dataclasses.replace(
             tiny_config,
             data=dataclasses.replace(tiny_config.data, validation=0),
             train=dataclasses.replace(
-                tiny_config.train, epochs=epochs, batch_size=400, ema_momentum=ema_momentum
+                tiny_config.train, epochs=epochs, batch_size=400, average_epochs=average_epochs
             ),
         )
-        return kept_bias(train(tmp_path / f"{epochs} {ema_momentum}", config))
+        return kept_bias(train(tmp_path / f"{epochs} {average_epochs}", config))
 
     first, second = bias(1, 0.0), bias(2, 0.0)
-    np.testing.assert_allclose(bias(2, 0.5), (first + second) / 2, rtol=1e-5)
+    np.testing.assert_allclose(bias(2, 2.0), (first + second) / 2, rtol=1e-5)
     assert not np.allclose(first, second)
 
 
