@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cvae_edge.training.run import Run, RunConfig
 
 DEFAULT_RUN = Path("runs/mnist")
+_TRAIN_EXTRA = ("tensorflow", "onnx", "tf2onnx", "matplotlib", "ai_edge_litert")
 
 
 def register(app: typer.Typer) -> None:
@@ -117,16 +119,16 @@ def evaluate(
 
 
 def need_tensorflow() -> None:
-    """Import TensorFlow silently, or say which extra installs it."""
-    try:
-        from cvae_edge.training.quiet import import_tensorflow
-
-        import_tensorflow()
-    except ImportError as error:
+    """Import TensorFlow silently, or say which extra installs what is missing."""
+    missing = [name for name in _TRAIN_EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
         raise DependencyError(
-            f"this command needs {error.name}, which is not installed: "
+            f"this command needs {', '.join(missing)}, not installed here: "
             "pip install 'cvae-edge[train]'"
-        ) from error
+        )
+    from cvae_edge.training.quiet import import_tensorflow
+
+    import_tensorflow()
 
 
 def plan(
