@@ -42,7 +42,9 @@ def calibration_set(subject: Subject, samples: int) -> dict[str, Array]:
     order = noise.permutation(len(train), 0, 0)[:samples]
     x = draw_binary(train.take(np.sort(order)).images, subject.dataset.binarize, 0)
     mean, logvar = subject.trained.encode(x)
-    posterior = reparameterize(mean, logvar, noise.standard_normal(*mean.shape, _POSTERIOR))
+    posterior = reparameterize(
+        mean, logvar, noise.standard_normal(len(mean), subject.config.latent_dim, _POSTERIOR)
+    )
     prior = noise.standard_normal(
         max(1, round(_PRIOR_SHARE * len(x))), subject.config.latent_dim, _PRIOR
     )

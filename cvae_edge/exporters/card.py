@@ -2,77 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cvae_edge import noise
-from cvae_edge.bundle import Artifact
-from cvae_edge.exporters.subject import Subject
+from cvae_edge.bundle import Artifact, Manifest
+from cvae_edge.elbo import Array
+from cvae_edge.exporters.build import Exported
+from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
 from cvae_edge.runtime.graph import Graph
 
 SAMPLES = "samples.png"
+RECONSTRUCTIONS = "reconstructions.png"
 CARD = "README.md"
 _SAMPLES = 64
+_COLUMNS = 8
 _SCALE = 2
 
 
 def draw_samples(decoder: Graph, latent_dim: int, folder: Path) -> None:
     """Write samples.png: 64 draws from the prior (stream 0) through an exported decoder."""
     x_logits = decoder(z=noise.standard_normal(_SAMPLES, latent_dim))["x_logits"]
-    write_image(folder / SAMPLES, image_grid(1 / (1 + np.exp(-x_logits))), _SCALE)
+    write_image(folder / SAMPLES, image_grid(_sigmoid(x_logits)), _SCALE)
 
 
-def write_card(
-    folder: Path, name: str, subject: Subject, artifacts: Sequence[Artifact], report: dict[str, Any]
-) -> None:
-    """Write README.md: what is in the bundle, how good it is, and how to use it."""
-    (folder / CARD).write_text("\n".join(_lines(name, subject, artifacts, report)), "utf-8")
-
-
-def _lines(
-    name: str, subject: Subject, artifacts: Sequence[Artifact], report: dict[str, Any]
+def draw_reconstructions(
+    exported: Sequence[Exported], reference: Reference, folder: Path
 ) -> list[str]:
-    h, w, c = subject.config.image_shape
-    return [
-        f"# {name}",
+    """Write reconstructions.png, the same 8 images in every row, and return the rows' names."""
+    part = reference.take(_COLUMNS)
+    rows = {"original": part.tensors["x"], "trained model": part.tensors["x_recon"]}
+    for e in exported:
+        name = e.artifact.file
+        outputs = e.graph(**part.inputs(e.artifact.role))
+        if e.artifact.role == "decoder":
+            rows[name] = _sigmoid(outputs["x_logits"])
+        elif e.artifact.role == "reconstruct":
+            rows[name] = np.clip(outputs["x_recon"], 0, 1)
+    n = len(part.tensors["x"])
+    grid = image_grid(np.concatenate(list(rows.values())), columns=n)
+    write_image(folder / RECONSTRUCTIONS, grid, _SCALE)
+    return list(rows)
+
+
+def _sigmoid(x_logits: Array) -> Array:
+    one = np.float32(1)
+    x_recon: Array = one / (one + np.exp(-np.clip(x_logits, -80, 80)))
+    return x_recon
+
+
+def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
+    """Write README.md: what is in the bundle, what each file costs, and how to use it."""
+    h, w, c = manifest.model.image_shape
+    report = manifest.report
+    lines = [
+        f"# {manifest.name}",
         "",
-        f"A convolutional VAE for {h}x{w}x{c} images with {subject.config.latent_dim} latent "
-        f"dimensions, trained on {subject.dataset.name} ({subject.dataset.binarize} binarization). "
-        f"The trained model's ELBO is {report['trained_elbo']:.3f} nats per image on "
-        f"{report['images']} test images.",
+        f"A convolutional VAE for {h}x{w}x{c} images with {manifest.model.latent_dim} latent "
+        f"dimensions, trained on {manifest.training['data']['source']} "
+        f"({manifest.binarize} binarization). The trained model's ELBO is "
+        f"{report['trained_elbo']:.3f} nats per image on {report['images']} test images.",
         "",
-        "![64 draws from the prior](samples.png)",
-        "",
-        *artifact_table(artifacts),
-        "",
-        "The encoder maps `x` to `mean` and `logvar`; z = mean + exp(logvar / 2) * eps; the "
-        "decoder maps `z` to `x_logits`, whose sigmoid is the image. An artifact's ELBO is that of "
-        "its file with the trained model's other half, on the trained model's images and noise.",
+        f"![64 draws from the prior]({SAMPLES})",
         "",
         "    cvae-edge verify .        # does this machine compute what it should?",
         "    cvae-edge generate . -n 64 --out samples.png",
         "",
+        "The encoder maps `x` to `mean` and `logvar`; z = mean + exp(logvar / 2) * eps; the "
+        "decoder maps `z` to `x_logits`, whose sigmoid is the image. `reconstruct` does all of it, "
+        "from `x` and `eps` to `x_recon`.",
+        "",
+        "## Files",
+        "",
+        "ELBO: of the file with the trained model's other half, less the trained model's, on the "
+        "same images and noise. Times: medians for one image on one thread of the machine that "
+        "exported, beside the tools' own export.",
+        "",
+        *artifact_table(manifest.artifacts),
+        "",
+        *(f"- {a.report['slower']}." for a in manifest.artifacts if "slower" in a.report),
+        *(f"- {name} was left out: {why}." for name, why in report["failures"].items()),
+        "",
+        "## Pairs",
+        "",
+        *pair_table(report["pairs"]),
+        "",
+        f"![the same images through every file]({RECONSTRUCTIONS})",
+        "",
+        f"Rows: {', '.join(rows)}.",
+        "",
     ]
+    (folder / CARD).write_text("\n".join(lines), "utf-8")
 
 
 def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:
     """Return the lines of a Markdown table with a row for each artifact."""
     rows = [
-        f"| {a.file} | {a.size_bytes / 1000:.0f} | {_number(a.elbo, '.3f')} "
-        f"| {_number(a.elbo_difference, '+.4f')} "
-        f"| {', '.join(f'{k} {v:.2g}' for k, v in a.difference.items())} |"
+        "| "
+        + " | ".join(
+            (
+                a.file,
+                a.lowering or "",
+                f"{a.size_bytes / 1000:.0f}",
+                _number(a.elbo_difference, "+.4f"),
+                f"{a.report['operators']['integer_share']:.0%}",
+                ", ".join(f"{k} {v:.2g}" for k, v in a.difference.items()),
+                _number(a.report.get("latency_us"), ".0f"),
+                _number(a.report.get("naive_latency_us"), ".0f"),
+            )
+        )
+        + " |"
         for a in artifacts
     ]
-    return [
-        "| file | kB | ELBO, nats | from the trained model's | largest differences |",
-        "| --- | --- | --- | --- | --- |",
-        *rows,
+    columns = (
+        "file",
+        "lowering",
+        "kB",
+        "ELBO difference, nats",
+        "integer operators",
+        "largest differences",
+        "microseconds",
+        "tools' own",
+    )
+    return [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", *rows]
+
+
+def pair_table(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a Markdown table: encoders down, decoders across, differences in nats."""
+    encoders = list(dict.fromkeys((p["format"], p["encoder"]) for p in pairs))
+    decoders = list(dict.fromkeys(p["decoder"] for p in pairs))
+    cells = {(p["format"], p["encoder"], p["decoder"]): p["elbo_difference"] for p in pairs}
+    rows = [
+        f"| {format} {encoder} | "
+        + " | ".join(_number(cells.get((format, encoder, d)), "+.4f") for d in decoders)
+        + " |"
+        for format, encoder in encoders
     ]
+    head = " | ".join(f"{d} decoder" for d in decoders)
+    return [f"| encoder | {head} |", "| --- " * (1 + len(decoders)) + "|", *rows]
 
 
 def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return "" if value is None else format(value, form)

@@ -1,10 +1,11 @@
 """Even out the channels between layers before quantization; exact in float.
 
-ReLU(s * h) = s * ReLU(h) for s > 0, so a channel that one layer divides by s and the next multiplies
-by s changes nothing (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias
-Correction", section 4.1). One scale then fits all channels of an activation and of a kernel. How much
-of the unevenness goes from the activations to the weights is alpha: s = max|h|^alpha / max|w|^(1 -
-alpha), per channel (Xiao et al. 2023, "SmoothQuant", equation 4).
+ReLU(s * h) = s * ReLU(h) for s > 0, so a channel that one layer divides by s and the next one
+multiplies by s changes nothing (Nagel et al. 2019, "Data-Free Quantization Through Weight
+Equalization and Bias Correction", section 4.1). One scale then fits all channels of an activation
+and of a kernel.
+How much of the unevenness goes from the activations to the weights is alpha:
+s = max|h|^alpha / max|w|^(1 - alpha), per channel (Xiao et al. 2023, "SmoothQuant", equation 4).
 """
 
 from __future__ import annotations

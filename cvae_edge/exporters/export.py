@@ -2,63 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from cvae_edge.bundle import (
-    FORMATS,
     GOLDEN,
-    PRECISIONS,
-    Artifact,
     Manifest,
     check_output,
     new_bundle,
     sha256_of,
     write_manifest,
 )
-from cvae_edge.config import require
-from cvae_edge.elbo import Codec, evaluate
-from cvae_edge.exporters import card, onnx, tflite
-from cvae_edge.exporters.networks import Layout, Lowering, decoder_network, encoder_network
-from cvae_edge.exporters.parity import Reference, check_parity
+from cvae_edge.errors import ParityError
+from cvae_edge.exporters import card
+from cvae_edge.exporters.build import Builder, Exported
+from cvae_edge.exporters.measurement import (
+    Elbos,
+    check_and_measure,
+    measure_latencies,
+    measure_pairs,
+)
+from cvae_edge.exporters.parity import Reference
+from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject, load_subject
-from cvae_edge.runtime.graph import Graph, GraphCodec, open_graph
-from cvae_edge.training.quiet import quiet
 from cvae_edge.version import __version__
 
 _GOLDEN_IMAGES = 16
 _TOOLS = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
-_LAYOUTS: dict[str, Layout] = {"onnx": "channels_first", "tflite": "channels_last"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to export, and how."""
-
-    formats: Sequence[str] = ("onnx", "tflite")
-    precisions: Sequence[str] = ("float32",)
-    lowering: Literal["auto", "transposed", "subpixel"] = "auto"
-    max_elbo_drop: float = 0.5  # nats; an artifact that loses more is left out
-    opset: int | None = None
-    calibration_samples: int = 500
-    io: Literal["float32", "int8"] = "float32"  # inputs and outputs of int8 TFLite files
-    held_out: int = 2000  # test images that an artifact's ELBO is measured on
-
-    def __post_init__(self) -> None:
-        for name, known in (("formats", FORMATS), ("precisions", PRECISIONS)):
-            got = getattr(self, name)
-            require(
-                bool(got) and set(got) <= set(known),
-                f"{name} must be some of {', '.join(known)}",
-                ", ".join(got) or "none",
-            )
-        require(self.held_out >= 1, "held_out must be at least 1", self.held_out)
+_FILES = (GOLDEN, card.SAMPLES, card.RECONSTRUCTIONS, card.CARD)
 
 
 @dataclass(frozen=True)
@@ -70,15 +47,6 @@ class ExportResult:
     failures: dict[str, str]  # by file: why it was left out, in a sentence
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A file's bytes, what the manifest says of it, and the file as a function."""
-
-    artifact: Artifact
-    content: bytes
-    graph: Graph
-
-
 def export_bundle(
     run_folder: Path,
     out: Path,
@@ -88,7 +56,7 @@ def export_bundle(
     on_stage: Callable[[str], None] = lambda stage: None,
     **options: Any,
 ) -> ExportResult:
-    """Export a finished run; see ``Settings`` for the options.
+    """Export a finished run.
 
     Args:
         run_folder: the run.
@@ -98,93 +66,60 @@ def export_bundle(
         on_stage: called with a few words as each stage begins.
         **options: further fields of ``Settings``.
 
+    Returns:
+        The bundle. Files that are not the trained model, or lose more than ``max_elbo_drop``
+        nats, are left out of it and named in ``failures``.
+
     Raises:
-        ConfigError: an unknown format, precision or option value.
+        ConfigError: an unknown format or precision, or another option out of range.
         RunError, DataError: the run is unfinished or damaged, or its data is not there.
         BundleError: ``out`` exists and is no bundle.
-        ParityError: a float32 file does not do what the trained model does.
+        ParityError: a float32 file is not the trained model.
     """
     settings = Settings(formats, precisions, **options)
     check_output(out)
     on_stage("loading the run")
     subject = load_subject(run_folder)
+    builder = Builder(subject, settings)
+    elbos = Elbos(subject, settings.held_out)
     exported: list[Exported] = []
-    for format in settings.formats:
-        for role in ("encoder", "decoder"):
-            on_stage(f"exporting {role}.{format}")
-            exported.append(_export_float32(subject, format, role, settings))
-    on_stage("measuring")
-    exported, report = _measure(subject, exported, settings)
+    failures: dict[str, str] = {}
+    for kind in settings.kinds():
+        on_stage(f"exporting {kind.file}")
+        try:
+            exported.append(_export(kind, builder, subject, elbos, settings.max_elbo_drop))
+        except ParityError as error:
+            if kind.precision == "float32":
+                raise
+            failures[kind.file] = str(error)
+    on_stage("timing the files")
+    exported = measure_latencies(exported, subject, builder.calibration)
+    on_stage("measuring pairs")
+    report = {
+        "trained_elbo": elbos.trained,
+        "images": elbos.images,
+        "pairs": measure_pairs(exported, elbos),
+        "failures": failures,
+    }
     on_stage("writing the bundle")
     with new_bundle(out) as folder:
         manifest = _write(folder, out.name, subject, exported, report)
-    return ExportResult(out, manifest, {})
+    return ExportResult(out, manifest, failures)
 
 
-def _export_float32(subject: Subject, format: str, role: str, settings: Settings) -> Exported:
-    layout = _LAYOUTS[format]
-    lowering: Lowering | None = None
-    if role == "decoder":
-        lowering = _LOWERINGS[format] if settings.lowering == "auto" else settings.lowering
-        network = decoder_network(subject.config, subject.weights, layout, lowering)
-    else:
-        network = encoder_network(subject.config, subject.weights, layout)
-    if format == "onnx":
-        with quiet():
-            model = onnx.to_onnx(network, settings.opset)
-        inputs, outputs = onnx.tensors(model)
-        opset = model.opset_import[0].version
-        content = onnx.describe(model, {"role": role, "precision": "float32"})
-    else:
-        content = tflite.to_tflite(network)
-        inputs, outputs = tflite.tensors(content)
-        opset = None
-    artifact = Artifact(
-        file=f"{role}.{format}",
-        format=format,
-        role=role,
-        precision="float32",
-        lowering=lowering,
-        inputs=inputs,
-        outputs=outputs,
-        size_bytes=len(content),
-        sha256=hashlib.sha256(content).hexdigest(),
-        opset=opset,
-    )
-    with quiet():  # LiteRT announces its delegate
-        graph = open_graph(artifact, content)
-    differences = check_parity(artifact, graph, subject.reference)
-    largest = {name: d.largest for name, d in differences.items()}
-    # Another float32 machine is about as far from this one as this one is from TensorFlow.
-    tolerance = {name: max(1e-4, 10 * value) for name, value in largest.items()}
-    return Exported(replace(artifact, difference=largest, tolerance=tolerance), content, graph)
-
-
-_LOWERINGS: dict[str, Lowering] = {"onnx": "transposed", "tflite": "subpixel"}
-
-
-class _Half:
-    """One exported half and the trained model's other half, as a codec."""
-
-    def __init__(self, exported: Exported, trained: Codec) -> None:
-        own = GraphCodec(exported.graph, exported.graph)
-        is_encoder = exported.artifact.role == "encoder"
-        self.encode = own.encode if is_encoder else trained.encode
-        self.decode = trained.decode if is_encoder else own.decode
-
-
-def _measure(
-    subject: Subject, exported: list[Exported], settings: Settings
-) -> tuple[list[Exported], dict[str, Any]]:
-    images = subject.dataset.test.images[: settings.held_out]
-    how = subject.dataset.binarize
-    trained = evaluate(subject.trained, images, how).elbo
-    measured = []
-    for e in exported:
-        elbo = evaluate(_Half(e, subject.trained), images, how).elbo
-        artifact = replace(e.artifact, elbo=elbo, elbo_difference=elbo - trained)
-        measured.append(replace(e, artifact=artifact))
-    return measured, {"trained_elbo": trained, "images": len(images)}
+def _export(
+    kind: Kind, builder: Builder, subject: Subject, elbos: Elbos, max_elbo_drop: float
+) -> Exported:
+    exported = check_and_measure(builder.build(kind), subject, elbos)
+    difference = exported.artifact.elbo_difference
+    # An ELBO that is NaN is no smaller than anything, so ask what must hold.
+    if difference is not None and not -difference <= max_elbo_drop:
+        raise ParityError(
+            f"{kind.file} must not lose more than {max_elbo_drop:g} nats (--max-elbo-drop), "
+            f"it loses {-difference:.3f}: use float16 for the {kind.role}, or try more "
+            "--calibration-samples or another --lowering"
+        )
+    return exported
 
 
 def _write(
@@ -195,23 +130,26 @@ def _write(
     _write_golden(folder, subject.reference.take(_GOLDEN_IMAGES), exported)
     decoder = next(e.graph for e in exported if e.artifact.role == "decoder")
     card.draw_samples(decoder, subject.config.latent_dim, folder)
-    artifacts = tuple(e.artifact for e in exported)
-    card.write_card(folder, name, subject, artifacts, report)
+    rows = card.draw_reconstructions(exported, subject.reference, folder)
     manifest = Manifest(
         name=name,
         model=subject.config,
         binarize=subject.dataset.binarize,
-        artifacts=artifacts,
-        files={file: sha256_of(folder / file) for file in (GOLDEN, card.SAMPLES, card.CARD)},
+        artifacts=tuple(e.artifact for e in exported),
+        files={},
         training=subject.training(),
         tools={"cvae-edge": __version__, **{tool: metadata.version(tool) for tool in _TOOLS}},
         report=report,
     )
+    card.write_card(folder, manifest, rows)
+    files = {file: sha256_of(folder / file) for file in _FILES}
+    manifest = dataclasses.replace(manifest, files=files)
     write_manifest(folder, manifest)
     return manifest
 
 
 def _write_golden(folder: Path, reference: Reference, exported: list[Exported]) -> None:
+    """Write the inputs, what the trained model gave, and what each file gave, by FILE/NAME."""
     arrays = dict(reference.tensors)
     for e in exported:
         outputs = e.graph(**reference.inputs(e.artifact.role))

@@ -24,6 +24,7 @@ from cvae_edge.exporters.lowering import (
     phases,
     subpixel_kernel,
 )
+from cvae_edge.training.elbo import reparameterize
 from cvae_edge.training.model import Weights
 
 Lowering = Literal["transposed", "subpixel"]
@@ -70,7 +71,7 @@ def reconstruct_network(
     x = keras.Input(config.image_shape, name="x")
     eps = keras.Input((config.latent_dim,), name="eps")
     posterior = encode(x, config, weights, layout, mark)
-    z = posterior["mean"] + keras.ops.exp(posterior["logvar"] * 0.5) * eps
+    z = Sample(name="z")([posterior["mean"], posterior["logvar"], eps])
     x_logits = decode(z, config, weights, layout, lowering, mark)
     x_recon = layers.Activation("sigmoid", name="x_recon")(x_logits)
     return keras.Model({"x": x, "eps": eps}, {"x_recon": x_recon}, name="reconstruct")
@@ -204,6 +205,15 @@ class Reshape(layers.Layer):  # type: ignore[misc]
     def call(self, x: Any) -> Any:
         """Reshape one tensor."""
         return tf.reshape(x, (-1, *self._shape))
+
+
+class Sample(layers.Layer):  # type: ignore[misc]
+    """mean, logvar and eps, each (n, latent_dim), to z = mean + exp(logvar / 2) * eps."""
+
+    def call(self, inputs: Any) -> Any:
+        """Sample, given the noise."""
+        mean, logvar, eps = inputs
+        return reparameterize(mean, logvar, eps)
 
 
 class DepthToSpace(layers.Layer):  # type: ignore[misc]

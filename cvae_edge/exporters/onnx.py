@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import onnx
 import tensorflow as tf
 import tf2onnx
@@ -30,47 +32,56 @@ def to_onnx(network: keras.Model, opset: int | None = None) -> onnx.ModelProto:
     require(opset in OPSETS, f"opset must be {OPSETS[0]} to {OPSETS[-1]}", opset)
     names = [t.name for t in network.inputs]
     signature = [tf.TensorSpec((None, *t.shape[1:]), name=t.name) for t in network.inputs]
+    model: onnx.ModelProto
     call = tf.function(lambda *values: network(dict(zip(names, values, strict=True))))
     with quiet():
         model, _ = tf2onnx.convert.from_function(call, signature, opset=opset)
-    _fuse_dense(model.graph)
+    _fuse_biases(model.graph)
     _rename(model.graph, network)
     _tidy(model, network)
     return model
 
 
-def _fuse_dense(graph: onnx.GraphProto) -> None:
-    """Make one Gemm of MatMul and Add: between them, int8 would round once more."""
+def _fuse_biases(graph: onnx.GraphProto) -> None:
+    """Put each bias into its layer: an Add of its own would round once more in int8."""
     makers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     for add in [node for node in graph.node if node.op_type == "Add"]:
-        product = makers.get(add.input[0])
-        if product is not None and product.op_type == "MatMul":
-            product.op_type = "Gemm"
-            product.input.append(add.input[1])
-            product.output[0] = add.output[0]
-            graph.node.remove(add)
+        layer, bias = makers.get(add.input[0]), constants.get(add.input[1])
+        if layer is None or bias is None or len(layer.input) != 2:
+            continue
+        if layer.op_type == "MatMul":
+            layer.op_type = "Gemm"
+        elif layer.op_type in ("Conv", "ConvTranspose"):
+            bias.dims[:] = [int(np.prod(bias.dims))]  # (1, c, 1, 1) to (c,)
+        else:
+            continue
+        layer.input.append(bias.name)
+        layer.output[0] = add.output[0]
+        graph.node.remove(add)
 
 
 def _rename(graph: onnx.GraphProto, network: keras.Model) -> None:
     """Name tensors after their Keras layers: up_1, up_1/Conv before its ReLU, up_1/kernel."""
     layers = {layer.name for layer in network.layers}
-    names = {t.name: t.name for t in (*graph.input, *graph.output)}
     constants = {tensor.name for tensor in graph.initializer}
-    last: dict[str, onnx.NodeProto] = {}  # of each layer so far
-    for node in graph.node:
-        layer = next(
-            filter(None, (_layer_of(n, layers) for n in (*node.output, *node.input[1:]))), ""
-        )
-        output = node.output[0]
-        if layer in last and last[layer].output[0] not in (t.name for t in graph.output):
-            names[last[layer].output[0]] = f"{layer}/{last[layer].op_type}"
-        if output not in names:
-            names[output] = f"{layer}/{node.op_type}" if layer in names else layer
-        last[layer] = node
-        parts = ("", "shape") if node.op_type == "Reshape" else ("", "kernel", "bias")
-        for name, part in zip(node.input, parts, strict=False):
+    fixed = {t.name for t in (*graph.input, *graph.output)}
+    names = {name: name for name in fixed}
+
+    def name_tensor(old: str, new: str) -> None:
+        if old not in names:
+            taken = set(names.values())
+            numbered = itertools.chain([new], (f"{new}_{i}" for i in itertools.count(2)))
+            names[old] = next(name for name in numbered if name not in taken)
+
+    owners = [_owner(node, layers) for node in graph.node]
+    for i, (node, layer) in enumerate(zip(graph.node, owners, strict=True)):
+        is_last = layer not in owners[i + 1 :] and layer not in fixed
+        name_tensor(node.output[0], layer if is_last else f"{layer}/{node.op_type}")
+        parts = ("shape",) if node.op_type == "Reshape" else ("kernel", "bias")
+        for name, part in zip(node.input[1:], parts, strict=False):
             if name in constants:
-                names.setdefault(name, f"{layer or node.op_type}/{part}")
+                name_tensor(name, f"{layer}/{part}")
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     for node in graph.node:
@@ -78,6 +89,12 @@ def _rename(graph: onnx.GraphProto, network: keras.Model) -> None:
         node.output[:] = [names.get(name, name) for name in node.output]
         node.name = f"{node.output[0]}:{node.op_type}"
     del graph.value_info[:]
+
+
+def _owner(node: onnx.NodeProto, layers: set[str]) -> str:
+    """Name the layer that a node comes from; a fused node has it in its constants alone."""
+    found = (_layer_of(name, layers) for name in (*node.output, *node.input[1:]))
+    return next((layer for layer in found if layer), node.output[0])
 
 
 def _layer_of(name: str, layers: set[str]) -> str | None:
@@ -115,6 +132,11 @@ def describe(model: onnx.ModelProto, facts: Mapping[str, object]) -> bytes:
     onnx.checker.check_model(model, full_check=True)
     content: bytes = model.SerializeToString()
     return content
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """Return the version of the standard operator set."""
+    return next(int(entry.version) for entry in model.opset_import if not entry.domain)
 
 
 def tensors(model: onnx.ModelProto) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

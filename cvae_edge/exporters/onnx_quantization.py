@@ -29,7 +29,8 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store weights and compute in float16; inputs and outputs stay float32."""
     half = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
     half.topological_sort()  # the casts come last
-    return half.model
+    result: onnx.ModelProto = half.model
+    return result
 
 
 def to_dynamic_range(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -66,7 +67,7 @@ def to_int8(
         quantize_static(
             model,
             path,
-            _Batches({t.name: inputs[t.name] for t in model.graph.input}),
+            CalibrationBatches({t.name: inputs[t.name] for t in model.graph.input}),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -111,7 +112,7 @@ def _overrides(
     return overrides
 
 
-class _Batches(CalibrationDataReader):  # type: ignore[misc]
+class CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
     """A calibration set, a few images at a time."""
 
     def __init__(self, inputs: Mapping[str, Array], size: int = 100) -> None:

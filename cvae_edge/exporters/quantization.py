@@ -1,13 +1,14 @@
 """Int8 by simulation: equalization and ranges, chosen by the ELBO on validation images.
 
-A network that rounds its kernels, and each activation, computes what the integer file will, up to the
-rounding inside integer kernels. So choosing needs no conversion, and can go by what counts, the ELBO.
+A network that rounds its kernels, and each activation, computes what the integer file will, up to
+the rounding inside integer kernels. So choosing needs no conversion, and can go by the ELBO.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -80,8 +81,8 @@ def make_plan(
         weights = equalize(subject.weights, role, peaks(values, subject.weights, role), alpha)
         trials[f"alpha {alpha:g}"] = weights
     simulations = {
-        name: _Simulation(subject, role, scheme, lambda mark, w=w: build(w, mark), own)
-        for name, w in trials.items()
+        name: _Simulation(subject, role, scheme, partial(build, weights), own)
+        for name, weights in trials.items()
     }
     scores = {name: simulation.elbo() for name, simulation in simulations.items()}
     best = max(scores, key=lambda name: scores[name])

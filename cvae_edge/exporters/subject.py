@@ -13,7 +13,7 @@ from cvae_edge.datasets import Dataset, Split, load_dataset
 from cvae_edge.errors import DataError
 from cvae_edge.exporters.parity import IMAGES, Reference, make_reference
 from cvae_edge.training.evaluate import TrainedCodec, load_trained
-from cvae_edge.training.model import Weights
+from cvae_edge.training.model import VAE, Weights
 from cvae_edge.training.run import Run
 
 
@@ -22,11 +22,16 @@ class Subject:
     """A trained model and its data."""
 
     run: Run
-    config: ModelConfig
+    vae: VAE
     weights: Weights
     trained: TrainedCodec
     dataset: Dataset
     reference: Reference  # the trained model on the first test images
+
+    @property
+    def config(self) -> ModelConfig:
+        """The model's sizes."""
+        return self.vae.config
 
     @property
     def choosing(self) -> Split:
@@ -57,4 +62,4 @@ def load_subject(folder: Path) -> Subject:
     trained = TrainedCodec(vae)
     reference = make_reference(trained, dataset.test.images[:IMAGES], dataset.binarize)
     weights = {name: np.asarray(value) for name, value in vae.weights().items()}
-    return Subject(run, vae.config, weights, trained, dataset, reference)
+    return Subject(run, vae, weights, trained, dataset, reference)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io as text_io
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,8 @@ from ai_edge_litert.interpreter import Interpreter
 from cvae_edge.bundle import Tensor
 from cvae_edge.training.quiet import quiet
 
+Pair = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # inputs and outputs
+
 
 def to_tflite(network: keras.Model, precision: str, io: str = "float32") -> bytes:
     """Convert a network; its signature has the network's tensor names.
@@ -28,18 +31,23 @@ def to_tflite(network: keras.Model, precision: str, io: str = "float32") -> byte
         precision: float32, float16 (weights), dynamic_range or int8 (all-integer).
         io: type of an int8 file's inputs and outputs, float32 or int8.
     """
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    # A scale, a zero point and a bias's scale for each unit would weigh half as much as the grid's
-    # kernel, and TFLite Micro's dense kernels want one scale.
-    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
-    if precision == "int8" and io == "int8":
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-    return convert(converter)
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet():
+            network.export(folder, verbose=False)
+        # from_keras_model hides why it cannot take a network with two inputs.
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8":
+            # A scale and a zero point for each of the grid's units, and for its bias, would weigh
+            # half as much as its kernel.
+            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+            if io == "int8":
+                converter.inference_input_type = converter.inference_output_type = tf.int8
+        return convert(converter)
 
 
 def convert(converter: Any) -> bytes:
@@ -49,7 +57,7 @@ def convert(converter: Any) -> bytes:
     return content
 
 
-def tensors(content: bytes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def tensors(content: bytes) -> Pair:
     """Return the inputs and the outputs of a file's signature, at batch 1."""
     with quiet():
         runner = Interpreter(model_content=content).get_signature_runner()

@@ -1,0 +1,143 @@
+"""What an export costs: nats, differences, bytes, microseconds; each through the very file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cvae_edge.bundle import Artifact
+from cvae_edge.elbo import Array, Codec, evaluate
+from cvae_edge.exporters.build import Exported
+from cvae_edge.exporters.latency import Call, make_call, median_latencies
+from cvae_edge.exporters.naive import naive_export
+from cvae_edge.exporters.operators import count_operators
+from cvae_edge.exporters.parity import Difference, check_parity
+from cvae_edge.exporters.subject import Subject
+from cvae_edge.exporters.tolerance import measure_tolerance
+from cvae_edge.runtime.graph import Graph, GraphCodec
+
+_SLOWER = 1.05  # what timing cannot tell apart is not called slower
+
+
+class HalfCodec:
+    """An exported encoder or decoder with the trained model's other half."""
+
+    def __init__(self, role: str, graph: Graph, trained: Codec) -> None:
+        own = GraphCodec(graph, graph)
+        self._encode = own.encode if role == "encoder" else trained.encode
+        self._decode = own.decode if role == "decoder" else trained.decode
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """Map x to mean and logvar."""
+        return self._encode(x)
+
+    def decode(self, z: Array) -> Array:
+        """Map z to x_logits."""
+        return self._decode(z)
+
+
+class Elbos:
+    """ELBOs on the held-out images, all with the same noise, so that differences are paired."""
+
+    def __init__(self, subject: Subject, held_out: int) -> None:
+        self._subject = subject
+        self._images = subject.dataset.test.images[:held_out]
+        self.images = len(self._images)
+        self.trained = self.of(subject.trained)
+
+    def of(self, codec: Codec) -> float:
+        """Return a codec's ELBO in nats per image."""
+        return evaluate(codec, self._images, self._subject.dataset.binarize).elbo
+
+
+def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exported:
+    """Fill in what the manifest says of a file, but for its latency.
+
+    Raises:
+        ParityError: it is not the trained model.
+    """
+    artifact, graph = exported.artifact, exported.graph
+    differences = check_parity(artifact, graph, subject.reference)
+    artifact = replace(artifact, difference={n: d.largest for n, d in differences.items()})
+    artifact = replace(
+        artifact,
+        tolerance=measure_tolerance(artifact, exported.content, graph, subject.reference),
+        report={**artifact.report, **_report(artifact, exported.content, differences)},
+    )
+    if artifact.role != "reconstruct":
+        elbo = elbos.of(HalfCodec(artifact.role, graph, subject.trained))
+        artifact = replace(artifact, elbo=elbo, elbo_difference=elbo - elbos.trained)
+    return replace(exported, artifact=artifact)
+
+
+def _report(
+    artifact: Artifact, content: bytes, differences: dict[str, Difference]
+) -> dict[str, Any]:
+    return {
+        "mean_difference": {name: d.mean for name, d in differences.items()},
+        "operators": count_operators(artifact, content),
+    }
+
+
+def measure_pairs(exported: Sequence[Exported], elbos: Elbos) -> list[dict[str, Any]]:
+    """Return the ELBO of every encoder with every decoder of its format; devices mix them."""
+    halves = {
+        role: [e for e in exported if e.artifact.role == role] for role in ("encoder", "decoder")
+    }
+    pairs = []
+    for encoder in halves["encoder"]:
+        for decoder in halves["decoder"]:
+            if encoder.artifact.format != decoder.artifact.format:
+                continue
+            elbo = elbos.of(GraphCodec(encoder.graph, decoder.graph))
+            pairs.append(
+                {
+                    "format": encoder.artifact.format,
+                    "encoder": encoder.artifact.precision,
+                    "decoder": decoder.artifact.precision,
+                    "elbo": elbo,
+                    "elbo_difference": elbo - elbos.trained,
+                }
+            )
+    return pairs
+
+
+def measure_latencies(
+    exported: Sequence[Exported], subject: Subject, inputs: Mapping[str, Array]
+) -> list[Exported]:
+    """Time every file beside the tools' own export of the same kind, and say which are slower.
+
+    Args:
+        exported: the files.
+        subject: the trained model, for the tools' own exports.
+        inputs: a calibration set, for those in int8.
+    """
+    calls: dict[str, Call] = {}
+    for e in exported:
+        a = e.artifact
+        calls[a.file] = make_call(a.format, e.content)
+        if a.role != "reconstruct":
+            network = getattr(subject.vae, a.role)
+            naive = naive_export(network, a.format, a.precision, inputs)
+            calls[_naive(a.file)] = make_call(a.format, naive)
+    times = median_latencies(calls)
+    return [replace(e, artifact=_with_latency(e.artifact, times)) for e in exported]
+
+
+def _naive(file: str) -> str:
+    return f"naive {file}"
+
+
+def _with_latency(artifact: Artifact, times: Mapping[str, float]) -> Artifact:
+    own, naive = times[artifact.file], times.get(_naive(artifact.file))
+    report = {**artifact.report, "latency_us": round(own, 1)}
+    if naive is not None:
+        report["naive_latency_us"] = round(naive, 1)
+    float32 = times.get(f"{artifact.role}.{artifact.format}")
+    if artifact.precision != "float32" and float32 is not None and own > _SLOWER * float32:
+        report["slower"] = (
+            f"{artifact.file} is slower than float32 on this machine: {own:.0f} against "
+            f"{float32:.0f} microseconds an image"
+        )
+    return replace(artifact, report=report)

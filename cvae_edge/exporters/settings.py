@@ -1,0 +1,81 @@
+"""What to export, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from cvae_edge.bundle import FORMATS, LOWERINGS, PRECISIONS
+from cvae_edge.config import require
+from cvae_edge.exporters.lowering_table import FASTEST
+from cvae_edge.exporters.networks import Lowering
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One file of a bundle."""
+
+    role: str  # encoder | decoder | reconstruct
+    format: str  # onnx | tflite
+    precision: str  # float32 | float16 | dynamic_range | int8
+
+    @property
+    def file(self) -> str:
+        """Its name: decoder.onnx in float32, decoder.int8.onnx otherwise."""
+        middle = "" if self.precision == "float32" else f".{self.precision}"
+        return f"{self.role}{middle}.{self.format}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of an export."""
+
+    formats: Sequence[str] = FORMATS
+    precisions: Sequence[str] = ("float32",)  # float32 is exported in any case
+    lowering: Literal["auto"] | Lowering = "auto"
+    max_elbo_drop: float = 0.5  # nats; an artifact that loses more is left out
+    opset: int | None = None
+    calibration_samples: int = 500
+    io: Literal["float32", "int8"] = "float32"  # inputs and outputs of int8 TFLite files
+    held_out: int = 2000  # test images that ELBOs are measured on
+
+    def __post_init__(self) -> None:
+        for name, known in (("formats", FORMATS), ("precisions", PRECISIONS)):
+            got = tuple(getattr(self, name))
+            require(
+                bool(got) and set(got) <= set(known),
+                f"{name} must be some of {', '.join(known)}",
+                ", ".join(got) or "none",
+            )
+        lowerings = ("auto", *LOWERINGS)
+        require(
+            self.lowering in lowerings,
+            f"lowering must be one of {', '.join(lowerings)}",
+            repr(self.lowering),
+        )
+        require(self.io in ("float32", "int8"), "io must be float32 or int8", self.io)
+        require(self.max_elbo_drop >= 0, "max_elbo_drop must be 0 or more", self.max_elbo_drop)
+        for name in ("calibration_samples", "held_out"):
+            require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
+
+    def kinds(self) -> list[Kind]:
+        """Return every file to export, float32 first.
+
+        There is no int8 ``reconstruct``: between the halves it takes the exponential of logvar, for
+        which 8 bits are too few.
+        """
+        precisions = [p for p in PRECISIONS if p == "float32" or p in self.precisions]
+        return [
+            Kind(role, format, precision)
+            for precision in precisions
+            for format in FORMATS
+            for role in ("encoder", "decoder", "reconstruct")
+            if format in self.formats and (role, precision) != ("reconstruct", "int8")
+        ]
+
+    def lowering_of(self, kind: Kind) -> Lowering | None:
+        """Return how this file's decoder is lowered; None if it has none."""
+        if kind.role == "encoder":
+            return None
+        return FASTEST[kind.format, kind.precision] if self.lowering == "auto" else self.lowering

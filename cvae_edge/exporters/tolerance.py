@@ -1,0 +1,112 @@
+"""How far a right device may be from the golden outputs, by measurement.
+
+What differs between right machines: the order of float sums (float32), where float16 is rounded,
+which way a value between two integers goes (dynamic range, int8). What must be caught: another
+file's outputs, and integer sums that saturate, which cost nats.
+
+Two measurements scale the tolerance. The *difference* from the trained model is what rounding to a
+precision does; a device that rounds elsewhere moves its outputs by less than that. The *spread* is
+the distance between the runtime's fast kernels and its plain ones on this machine: onnxruntime
+without graph optimization computes QDQ graphs in float, LiteRT has kernels beside XNNPACK's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
+
+from cvae_edge.bundle import Artifact, Tensor
+from cvae_edge.elbo import Array
+from cvae_edge.exporters.parity import ParityValueError, Reference
+from cvae_edge.runtime.graph import Graph
+from cvae_edge.runtime.verify import largest_difference
+from cvae_edge.training.quiet import quiet
+
+FLOAT32_FLOOR = 1e-4
+_FLOAT32_SHARE = 10.0  # float32 differs by rounding alone, which another machine may double
+_SHARES = {"float16": 1.0, "dynamic_range": 1.0, "int8": 0.5}
+
+
+def measure_tolerance(
+    artifact: Artifact, content: bytes, graph: Graph, reference: Reference
+) -> dict[str, float]:
+    """Return, by output, the largest difference from golden.npz that a right device shows.
+
+    Args:
+        artifact: with its differences from the trained model.
+        content: the file.
+        graph: the file, opened.
+        reference: what it is run on.
+
+    Raises:
+        ParityValueError: fast and plain kernels disagree by more than quantization itself changed.
+    """
+    if artifact.precision == "float32":
+        return {
+            name: max(FLOAT32_FLOOR, _FLOAT32_SHARE * value)
+            for name, value in artifact.difference.items()
+        }
+    inputs = reference.inputs(artifact.role)
+    fast, plain = graph(**inputs), _plain_outputs(artifact, content, inputs)
+    tolerance = {}
+    for tensor in artifact.outputs:
+        difference = artifact.difference[tensor.name]
+        spread = largest_difference(fast[tensor.name], plain[tensor.name])
+        limit = _SHARES[artifact.precision] * difference
+        if spread > max(difference, tensor.scale or 0.0):
+            raise ParityValueError(
+                f"{tensor.name} of {artifact.file} must not depend on the kernels, got values "
+                f"{spread:.3g} apart on this processor: its integer sums saturate"
+            )
+        tolerance[tensor.name] = max(FLOAT32_FLOOR, limit, 2 * spread, 1.5 * (tensor.scale or 0.0))
+    return tolerance
+
+
+def _plain_outputs(
+    artifact: Artifact, content: bytes, inputs: dict[str, Array]
+) -> dict[str, Array]:
+    """Run the file on its runtime's plain kernels."""
+    if artifact.format == "tflite":
+        return _litert_plain(artifact, content, inputs)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [t.name for t in artifact.outputs]
+    return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def _litert_plain(artifact: Artifact, content: bytes, inputs: dict[str, Array]) -> dict[str, Array]:
+    n = len(next(iter(inputs.values())))
+    with quiet():
+        interpreter = Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        runner = interpreter.get_signature_runner()
+    results: list[dict[str, Array]] = []
+    for i in range(n):
+        one = {t.name: _to_integers(inputs[t.name][i : i + 1], t) for t in artifact.inputs}
+        outputs = runner(**one)
+        results.append({t.name: _to_floats(outputs[t.name], t) for t in artifact.outputs})
+    return {t.name: np.concatenate([r[t.name] for r in results]) for t in artifact.outputs}
+
+
+def _to_integers(x: Array, tensor: Tensor) -> NDArray[Any]:
+    if tensor.scale is None or tensor.zero_point is None:
+        return x
+    limits = np.iinfo(tensor.dtype)
+    rounded = np.rint(x / tensor.scale) + tensor.zero_point
+    integers: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(tensor.dtype)
+    return integers
+
+
+def _to_floats(y: NDArray[Any], tensor: Tensor) -> Array:
+    if tensor.scale is None or tensor.zero_point is None:
+        return y.astype(np.float32)
+    floats: Array = np.float32(tensor.scale) * (y.astype(np.float32) - tensor.zero_point)
+    return floats
