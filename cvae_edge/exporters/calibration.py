@@ -79,7 +79,8 @@ def candidates(values: Array, is_logits: bool) -> dict[str, Range]:
     ranges["entropy"] = entropy_range(values)
     if is_logits:
         ranges |= {f"symmetric {name}": (-high, high) for name, (_, high) in ranges.items()}
-    return {name: r for name, r in ranges.items() if r[0] < r[1]}
+    usable = {name: r for name, r in ranges.items() if r[0] < r[1]}
+    return usable or {"min-max": (0.0, 1.0)}  # always 0: any range has an integer for that
 
 
 def _with_zero(low: Any, high: Any) -> Range:

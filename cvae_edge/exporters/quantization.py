@@ -113,8 +113,8 @@ class _Simulation:
             if name not in skipped
         }
         self._chosen = {name: next(iter(c)) for name, c in self._candidates.items()}
-        if "x_logits" in self._chosen:
-            self._chosen["x_logits"] = "symmetric min-max"
+        if "symmetric min-max" in self._candidates.get("x_logits", ()):
+            self._chosen["x_logits"] = "symmetric min-max"  # nearly always the best
         self._marks = {name: FakeQuantize(*self.ranges()[name], name) for name in self._candidates}
         self._network = build(lambda name, v: self._marks[name](v) if name in self._marks else v)
         round_kernels(self._network, scheme)

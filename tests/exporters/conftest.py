@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
+from cvae_edge.training.quiet import import_tensorflow
+
+import_tensorflow()
+
+TINY = ModelConfig(
+    image_shape=(8, 8, 1),
+    latent_dim=3,
+    encoder_filters=(4, 6),
+    decoder_base=4,
+    decoder_filters=(6, 4),
+)
+
+
+def bars(n: int, seed: int) -> np.ndarray:
+    """8x8 images of one lit row or column each: something a tiny model can learn."""
+    rng = np.random.default_rng(seed)
+    images = np.zeros((n, 8, 8), np.uint8)
+    for image in images:
+        line = rng.integers(8)
+        image[line, :] = 255
+        if rng.integers(2):
+            image[:] = image.T.copy()
+    return images
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cvae_edge.training.run import RunConfig
+    from cvae_edge.training.train import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    np.savez(folder / "bars.npz", x_train=bars(1200, 0), x_test=bars(300, 1))
+    config = RunConfig(
+        TINY,
+        DataConfig(str(folder / "bars.npz"), binarize="static", validation=200),
+        TrainConfig(epochs=2, batch_size=50, learning_rate=5e-3),
+    )
+    train(folder / "run", config)
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every format and precision of the tiny run."""
+    from cvae_edge.exporters.export import export_bundle
+
+    out = tmp_path_factory.mktemp("bundles") / "tiny"
+    export_bundle(
+        tiny_run,
+        out,
+        precisions=("float32", "float16", "dynamic_range", "int8"),
+        calibration_samples=100,
+        held_out=100,
+        max_elbo_drop=5.0,
+    )
+    return out

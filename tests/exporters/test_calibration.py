@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cvae_edge.errors import ConfigError
+from cvae_edge.exporters.calibration import calibration_set, candidates, entropy_range
+from cvae_edge.exporters.subject import load_subject
+
+
+def test_calibration_set_is_training_images_and_both_kinds_of_latents(tiny_run: Path) -> None:
+    subject = load_subject(tiny_run)
+    first, second = calibration_set(subject, 50), calibration_set(subject, 50)
+    assert first["x"].shape == (50, 8, 8, 1)
+    assert first["z"].shape == (70, 3)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])
+    train = {image.tobytes() for image in subject.dataset.train.images}
+    assert all((255 * x).astype(np.uint8).tobytes() in train for x in first["x"])
+
+
+def test_an_empty_calibration_set_is_refused(tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match="calibration_samples must be at least 1, got 0"):
+        calibration_set(load_subject(tiny_run), 0)
+
+
+def test_every_range_holds_zero_and_min_max_holds_everything() -> None:
+    values = np.random.default_rng(0).normal(3, 1, 10_000).astype(np.float32)
+    ranges = candidates(values, is_logits=True)
+    assert ranges["min-max"] == (0.0, float(values.max()))
+    assert all(low <= 0 < high for low, high in ranges.values())
+    assert ranges["symmetric min-max"] == (-values.max(), values.max())
+
+
+def test_entropy_clips_a_lone_outlier() -> None:
+    values = np.abs(np.random.default_rng(0).normal(size=100_000)).astype(np.float32)
+    values[0] = 1000
+    low, high = entropy_range(values)
+    assert low == 0
+    assert 3 < high < 500
+
+
+def test_an_activation_that_is_always_0_still_has_a_range() -> None:
+    assert candidates(np.zeros(10, np.float32), is_logits=False) == {"min-max": (0.0, 1.0)}

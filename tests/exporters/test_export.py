@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from cvae_edge.bundle import Bundle
+from cvae_edge.elbo import evaluate
+from cvae_edge.errors import BundleError, ConfigError, ParityError, RunError
+from cvae_edge.exporters import export as export_module
+from cvae_edge.exporters.export import export_bundle
+from cvae_edge.exporters.settings import Kind, Settings
+from cvae_edge.exporters.subject import load_subject
+from cvae_edge.runtime.graph import GraphCodec, open_graph
+from cvae_edge.runtime.verify import verify_bundle
+
+PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
+ONNX_FILES = [k.file for k in Settings(precisions=PRECISIONS).kinds() if k.format == "onnx"]
+TFLITE_FILES = [k.file for k in Settings(precisions=PRECISIONS).kinds() if k.format == "tflite"]
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
+
+
+def artifact(bundle: Bundle, file: str):
+    return next(a for a in bundle.manifest.artifacts if a.file == file)
+
+
+def test_every_format_and_precision_is_there_and_verifies(bundle: Bundle) -> None:
+    assert {a.file for a in bundle.manifest.artifacts} == {*ONNX_FILES, *TFLITE_FILES}
+    assert not bundle.manifest.report["failures"]
+    assert [c.message for c in verify_bundle(bundle) if not c.ok] == []
+
+
+def test_float32_is_the_trained_model(bundle: Bundle) -> None:
+    for a in bundle.manifest.artifacts:
+        if a.precision == "float32":
+            assert max(a.difference.values()) <= 1e-4
+            assert a.elbo_difference is None or abs(a.elbo_difference) < 1e-3
+
+
+def test_the_manifests_elbo_is_what_the_files_give(bundle: Bundle, tiny_run: Path) -> None:
+    subject = load_subject(tiny_run)
+    manifest = bundle.manifest
+    for pair in manifest.report["pairs"]:
+        graphs = [
+            open_graph(a, bundle.read(a))
+            for a in (
+                manifest.find("encoder", pair["format"], pair["encoder"]),
+                manifest.find("decoder", pair["format"], pair["decoder"]),
+            )
+        ]
+        images = subject.dataset.test.images[: manifest.report["images"]]
+        got = evaluate(GraphCodec(*graphs), images, "static").elbo
+        assert got == pytest.approx(pair["elbo"], abs=1e-3)
+        trained = evaluate(subject.trained, images, "static").elbo
+        assert pair["elbo_difference"] == pytest.approx(got - trained, abs=1e-3)
+    assert len(manifest.report["pairs"]) == 2 * len(PRECISIONS) ** 2
+
+
+@pytest.mark.parametrize("file", ONNX_FILES)
+def test_onnx_graphs_are_clean(bundle: Bundle, file: str) -> None:
+    model = onnx.load_from_string(bundle.read(artifact(bundle, file)))
+    onnx.checker.check_model(model, full_check=True)
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert not {"Shape", "Gather", "Concat", "Slice", "Identity", "Squeeze"} & set(operators)
+    assert operators["Transpose"] == 0  # one channel: moving it is a Reshape
+    assert operators["Cast"] == 0 or "float32" not in file
+    for tensor in (*model.graph.input, *model.graph.output):
+        assert tensor.type.tensor_type.shape.dim[0].dim_param == "n"
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert facts["role"] == file.split(".")[0]
+    assert facts["image_shape"] == "8x8x1"
+
+
+@pytest.mark.parametrize("file", TFLITE_FILES)
+def test_tflite_files_have_built_in_operators_only(bundle: Bundle, file: str) -> None:
+    model = schema.ModelT.InitFromPackedBuf(bundle.read(artifact(bundle, file)), 0)
+    codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
+    assert schema.BuiltinOperator.CUSTOM not in codes
+    assert schema.BuiltinOperator.SHAPE not in codes
+
+
+@pytest.mark.parametrize("role", ["encoder", "decoder"])
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_int8_is_really_int8(bundle: Bundle, role: str, format: str) -> None:
+    report = bundle.manifest.find(role, format, "int8").report
+    assert report["operators"]["float"] == {}
+    assert report["operators"]["integer_share"] == 1.0
+    float32 = bundle.manifest.find(role, format).report
+    assert float32["operators"]["integer_share"] == 0.0
+
+
+def test_int8_onnx_kernels_have_7_bits(bundle: Bundle) -> None:
+    for role in ("encoder", "decoder"):
+        content = bundle.read(bundle.manifest.find(role, "onnx", "int8"))
+        for tensor in onnx.load_from_string(content).graph.initializer:
+            if tensor.name.endswith("kernel_quantized"):
+                values = onnx.numpy_helper.to_array(tensor)
+                assert values.dtype == np.int8
+                assert np.abs(values.astype(int)).max() <= 64
+
+
+def test_int8_inputs_and_outputs_when_asked(tiny_run: Path, tmp_path: Path) -> None:
+    result = export_bundle(
+        tiny_run,
+        tmp_path / "out",
+        ["tflite"],
+        ["int8"],
+        io="int8",
+        lowering="transposed",
+        held_out=50,
+        calibration_samples=50,
+        max_elbo_drop=5.0,
+    )
+    decoder = result.manifest.find("decoder", "tflite", "int8")
+    assert decoder.lowering == "transposed"
+    assert {t.dtype for t in (*decoder.inputs, *decoder.outputs)} == {"int8"}
+    assert decoder.outputs[0].scale is not None
+    assert all(c.ok for c in verify_bundle(Bundle.open(tmp_path / "out")))
+
+
+def test_a_file_that_loses_too_much_is_left_out_by_name(tiny_run: Path, tmp_path: Path) -> None:
+    result = export_bundle(
+        tiny_run, tmp_path / "out", ["onnx"], ["int8"], max_elbo_drop=0.0, held_out=50
+    )
+    assert set(result.failures) <= {"encoder.int8.onnx", "decoder.int8.onnx"}
+    assert result.failures
+    for file, why in result.failures.items():
+        assert file in why
+        assert "--max-elbo-drop" in why
+        assert file not in {a.file for a in result.manifest.artifacts}
+    assert {"encoder.onnx", "decoder.onnx"} <= {a.file for a in result.manifest.artifacts}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"formats": ["coreml"]}, "formats must be some of onnx, tflite, got coreml"),
+        ({"precisions": ["int4"]}, "precisions must be some of .*, got int4"),
+        ({"lowering": "fast"}, "lowering must be one of auto, transposed, subpixel"),
+        ({"io": "int4"}, "io must be float32 or int8, got int4"),
+        ({"calibration_samples": 0}, "calibration_samples must be at least 1, got 0"),
+        ({"held_out": 0}, "held_out must be at least 1, got 0"),
+        ({"opset": 9}, "opset must be 13 to 18, got 9"),
+    ],
+)
+def test_bad_options_are_refused(
+    tiny_run: Path, tmp_path: Path, options: dict, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        export_bundle(tiny_run, tmp_path / "out", **{"formats": ["onnx"], **options})
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_run_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    unfinished = tmp_path / "run"
+    shutil.copytree(tiny_run, unfinished)
+    (unfinished / "summary.json").unlink()
+    with pytest.raises(RunError, match="unfinished"):
+        export_bundle(unfinished, tmp_path / "out")
+
+
+def test_weights_that_are_nan_are_refused(tiny_run: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "run"
+    shutil.copytree(tiny_run, broken)
+    with np.load(broken / "best.weights.npz") as archive:
+        weights = {name: archive[name] for name in archive.files}
+    weights["decoder/conv_1/kernel"][0] = np.nan
+    np.savez(broken / "best.weights.npz", **weights)
+    with pytest.raises(RunError, match="weights must be finite"):
+        export_bundle(broken, tmp_path / "out")
+
+
+def test_a_folder_that_is_no_bundle_is_not_touched(tiny_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    with pytest.raises(BundleError, match="is no bundle"):
+        export_bundle(tiny_run, tmp_path / "out")
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "precious"
+
+
+def test_an_export_that_stops_half_way_leaves_the_old_bundle_whole(
+    tiny_run: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_bundle, out)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(export_module, "write_manifest", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export_bundle(tiny_run, out, ["onnx"], held_out=10)
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_float32_file_that_is_not_the_model_stops_the_export(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cvae_edge.exporters import build
+
+    def wrong(config, weights, *rest):
+        return build_encoder(config, {n: w * 1.01 for n, w in weights.items()}, *rest)
+
+    build_encoder = build.encoder_network
+    monkeypatch.setattr(build, "encoder_network", wrong)
+    with pytest.raises(ParityError, match="within 0.0001 of the trained model's"):
+        export_bundle(tiny_run, tmp_path / "out", ["onnx"], held_out=10)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_are_named_after_role_precision_and_format() -> None:
+    assert Kind("decoder", "tflite", "float32").file == "decoder.tflite"
+    assert Kind("encoder", "onnx", "int8").file == "encoder.int8.onnx"

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cvae_edge.bundle import Bundle, Manifest, new_bundle, parse_manifest, write_manifest
+from cvae_edge.config import ModelConfig
+from cvae_edge.errors import BundleError
+
+TINY = Path(__file__).parent / "data" / "tiny"
+
+
+def fields() -> dict[str, Any]:
+    return json.loads((TINY / "manifest.json").read_text())
+
+
+def parse(content: Any) -> Manifest:
+    return parse_manifest(json.dumps(content).encode())
+
+
+def empty(name: str) -> Manifest:
+    return Manifest(name, ModelConfig(), "static", (), {}, {}, {})
+
+
+def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
+    manifest = parse(fields())
+    write_manifest(tmp_path, manifest)
+    assert parse_manifest((tmp_path / "manifest.json").read_bytes()) == manifest
+
+
+def test_a_later_versions_fields_are_ignored() -> None:
+    later = fields()
+    later["mood"] = "sunny"
+    later["artifacts"][0]["mood"] = "sunny"
+    assert parse(later) == parse(fields())
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("format_version",), 2, "format_version must be 1"),
+        (("name",), 3, "name must be str"),
+        (("artifacts",), {}, "artifacts must be list"),
+        (("binarize",), "maybe", "binarize must be one of"),
+        (("artifacts", 0, "file"), "../../etc/passwd", "a file name must be plain"),
+        (("artifacts", 0, "file"), "/etc/passwd", "a file name must be plain"),
+        (("artifacts", 0, "file"), "C:evil.onnx", "a file name must be plain"),
+        (("artifacts", 0, "file"), ".hidden", "a file name must be plain"),
+        (("artifacts", 0, "file"), "manifest.json", "a file name must be plain"),
+        (("artifacts", 0, "file"), "a" * 200, "a file name must be plain"),
+        (("artifacts", 0, "file"), ["x"], "a file name must be plain"),
+        (("artifacts", 0, "sha256"), "00", "64 hexadecimal digits"),
+        (("artifacts", 0, "format"), "pickle", "format must be one of"),
+        (("artifacts", 0, "role"), ["encoder"], "role must be one of"),
+        (("artifacts", 0, "precision"), {}, "precision must be one of"),
+        (("artifacts", 0, "lowering"), "magic", "lowering must be one of"),
+        (("artifacts", 0, "size_bytes"), "1", "size_bytes must be an integer"),
+        (("artifacts", 0, "tolerance"), {"mean": "wide"}, "tolerance must hold numbers"),
+        (("artifacts", 0, "inputs"), [3], "a tensor must be an object"),
+        (("artifacts", 0, "inputs", 0, "shape"), [0], "positive integers or null"),
+        (("artifacts", 0, "inputs", 0, "dtype"), "object", "dtype must be one of"),
+        (("artifacts", 0, "inputs", 0, "scale"), -1, "scale must be above 0"),
+        (("model", "latent_dim"), 0, "latent_dim must be an integer of at least 1"),
+        (("files",), {"../x": "0" * 64}, "a file name must be plain"),
+    ],
+)
+def test_a_wrong_or_unsafe_entry_is_refused(path: tuple, value: Any, message: str) -> None:
+    content = fields()
+    entry = content
+    for key in path[:-1]:
+        entry = entry[key]
+    entry[path[-1]] = value
+    with pytest.raises(BundleError, match=message):
+        parse(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"\xff\xfe", b"[]", b'{"format_version": NaN}', b"[" * 100_000],
+)
+def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+    with pytest.raises(BundleError, match="manifest"):
+        parse_manifest(content)
+
+
+@pytest.mark.parametrize("name", sorted(fields()))
+def test_every_field_that_is_missing_is_an_error_or_has_a_default(name: str) -> None:
+    content = fields()
+    del content[name]
+    if name == "report":
+        assert parse(content).report == {}
+    else:
+        with pytest.raises(BundleError, match=name):
+            parse(content)
+
+
+def test_two_entries_for_one_file_are_refused() -> None:
+    content = fields()
+    content["artifacts"].append(content["artifacts"][0])
+    with pytest.raises(BundleError, match="every file must be named once"):
+        parse(content)
+
+
+def test_a_link_out_of_the_bundle_is_not_followed(tmp_path: Path) -> None:
+    content = fields()
+    (tmp_path / "secret").write_text("secret")
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps(content))
+    name = content["artifacts"][0]["file"]
+    os.symlink(tmp_path / "secret", folder / name)
+    opened = Bundle.open(folder)
+    with pytest.raises(BundleError, match=f"{name} leads out of the bundle"):
+        opened.read(opened.manifest.artifacts[0])
+
+
+def test_a_changed_file_is_not_read(tmp_path: Path) -> None:
+    content = fields()
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    artifact = parse(content).artifacts[0]
+    (tmp_path / artifact.file).write_bytes((TINY / artifact.file).read_bytes() + b"x")
+    with pytest.raises(BundleError, match="was changed or damaged"):
+        Bundle.open(tmp_path).read(artifact)
+
+
+def test_a_new_bundle_appears_when_it_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with new_bundle(out) as folder:
+        assert not out.exists()
+        write_manifest(folder, empty("first"))
+    assert Bundle.open(out).manifest.name == "first"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_error_leaves_the_old_bundle_and_nothing_else(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with new_bundle(out) as folder:
+        write_manifest(folder, empty("first"))
+
+    def stop_half_way() -> None:
+        with new_bundle(out) as folder:
+            write_manifest(folder, empty("second"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stop_half_way()
+    assert Bundle.open(out).manifest.name == "first"
+    with new_bundle(out) as folder:
+        write_manifest(folder, empty("third"))
+    assert Bundle.open(out).manifest.name == "third"
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_of_someone_elses_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(BundleError, match="is no bundle"), new_bundle(tmp_path):
+        raise AssertionError("the block must not run")
+    with pytest.raises(BundleError, match="is no bundle"), new_bundle(tmp_path / "file"):
+        raise AssertionError("the block must not run")
+    assert (tmp_path / "file").read_text() == "mine"
