@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import warnings
 from pathlib import Path
 from typing import IO, Any
 
@@ -77,7 +79,12 @@ def read_image(
     from PIL import Image  # 30 ms that a device without image files spares
 
     try:
-        with Image.open(source) as opened:
+        # Opened here, for Pillow leaves a file open that it fails on.
+        file = source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source)
+        with file as content, warnings.catch_warnings():
+            # A few bytes can ask for gigabytes: Pillow warns from 89 million pixels on.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            opened = Image.open(content)
             if channels is None:
                 channels = 1 if opened.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
             image = opened.convert("L" if channels == 1 else "RGB")
@@ -85,8 +92,8 @@ def read_image(
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             pixels = np.array(image, np.uint8)
     except Exception as error:  # Pillow's readers of some thirty formats raise whatever comes up
-        name = source if isinstance(source, Path) else "standard input"
-        raise DataError(f"{name} is not a readable image: {error}") from error
+        name = f"{source} is " if isinstance(source, Path) else ""
+        raise DataError(f"{name}not a readable image: {error}") from error
     return pixels.reshape(*pixels.shape[:2], channels)
 
 

@@ -7,6 +7,7 @@ whose stream numpy guarantees; its normal sampler it does not, so the transform 
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +28,15 @@ class _Bits(threading.local):
 
     def draw(self, seed: int, sample: int, counter: int, words: int) -> NDArray[np.uint64]:
         # numpy advances the counter before it draws, so the first block read is counter + 1.
-        state = {"counter": _split(counter, 4), "key": [seed, sample]}
-        self.philox.state = {
+        state: Any = {
             "bit_generator": "Philox",
-            "state": state,
+            "state": {"counter": _split(counter, 4), "key": [seed, sample]},
             "buffer": [0] * _WORDS,
-            "buffer_pos": _WORDS,  # empty
+            "buffer_pos": _WORDS,  # nothing left in the buffer
             "has_uint32": 0,
             "uinteger": 0,
         }
+        self.philox.state = state
         bits: NDArray[np.uint64] = self.philox.random_raw(words)
         return bits
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from cvae_edge.bundle import Bundle
-from cvae_edge.config import require
+from cvae_edge.config import ModelConfig, require
 from cvae_edge.elbo import Array
+from cvae_edge.errors import BundleError
 from cvae_edge.runtime.choose import choose_artifact, choose_format
 from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
 from cvae_edge.runtime.parallel import Workers, available_cores
@@ -20,8 +21,12 @@ class DeviceCodec:
     """A bundle's encoder and decoder, each opened when it is first called; a ``Codec``."""
 
     def __init__(
-        self, open_encoder: Callable[[], Graph], open_decoder: Callable[[], Decoder]
+        self,
+        model: ModelConfig,
+        open_encoder: Callable[[], Graph],
+        open_decoder: Callable[[], Decoder],
     ) -> None:
+        self._model = model
         self._encoder, self._decoder = _Once(open_encoder), _Once(open_decoder)
 
     def open_decoder(self) -> None:
@@ -31,15 +36,25 @@ class DeviceCodec:
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
         outputs = self._encoder.get()(x=x)
-        return outputs["mean"], outputs["logvar"]
+        shape = len(x), self._model.latent_dim
+        return _of_shape(outputs["mean"], shape), _of_shape(outputs["logvar"], shape)
 
     def decode(self, z: Array) -> Array:
         """Map z (n, latent_dim) to x_logits (n, h, w, c)."""
-        return self._decoder.get()(z=z)["x_logits"]
+        x_logits = self._decoder.get()(z=z)["x_logits"]
+        return _of_shape(x_logits, (len(z), *self._model.image_shape))
 
     def images(self, z: Array) -> Array:
         """Map z (n, latent_dim) to probabilities (n, h, w, c)."""
-        return self._decoder.get().images(z)
+        x_recon = self._decoder.get().images(z)
+        return _of_shape(x_recon, (len(z), *self._model.image_shape))
+
+
+def _of_shape(output: Array, shape: tuple[int, ...]) -> Array:
+    """Return ``output``, or raise BundleError: a file with a right hash may still be another's."""
+    if output.shape != shape:
+        raise BundleError(f"the bundle's model gives {shape}, its file gave {output.shape}")
+    return output
 
 
 class _Once(Generic[T]):
@@ -83,6 +98,7 @@ class Codecs:
 
         def codec(threads: int | None) -> DeviceCodec:
             return DeviceCodec(
+                manifest.model,
                 lambda: open_graph(self.encoder, contents[self.encoder.file], threads, provider),
                 lambda: open_decoder(self.decoder, contents[self.decoder.file], threads, provider),
             )

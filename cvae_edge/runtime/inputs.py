@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from cvae_edge.runtime.memory import require_memory
 
 STANDARD = "-"  # standard input, or output
 ARRAYS = (".npy", ".npz")
-_MAGIC = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz"}
+_ARRAY_BYTES = (b"\x93NUM", b"PK\x03\x04")  # that .npy and .npz files begin with
 
 
 class NamedImages(NamedTuple):
@@ -64,10 +65,10 @@ def read_latents(source: str, latent_dim: int) -> Array:
     """Read latents from an .npy or .npz file (its ``z`` or ``mean``), or from - standard input.
 
     Raises:
-        DataError: it cannot be read, or does not hold float32 (n, latent_dim).
+        DataError: it cannot be read, or does not hold floating point (n, latent_dim).
     """
-    content = io.BytesIO(sys.stdin.buffer.read()) if source == STANDARD else _existing(source)
-    return as_latents(_read_array(content, source, ("z", "mean")), latent_dim)
+    with _opened(source) as content:
+        return as_latents(_read_array(content, source, ("z", "mean")), latent_dim)
 
 
 def _expand(source: str) -> list[str]:
@@ -80,38 +81,37 @@ def _expand(source: str) -> list[str]:
 
 
 def _read_file(file: str, image_shape: tuple[int, int, int], resize: bool) -> NamedImages:
-    content: Path | IO[bytes]
-    if file == STANDARD:
-        raw = sys.stdin.buffer.read()
-        content = io.BytesIO(raw)
-        suffix = next((s for magic, s in _MAGIC.items() if raw.startswith(magic)), "")
-    else:
-        content = _existing(file)
-        suffix = content.suffix.lower()
-    try:
-        if suffix in ARRAYS:
-            images = as_images(_read_array(content, file, ("x", "x_recon")), image_shape)
-            return NamedImages([f"{file}[{i}]" for i in range(len(images))], images)
-        size = image_shape[:2] if resize else None
-        image = read_image(content, size, image_shape[2])
-        if image.shape != image_shape:
-            raise DataError(
-                f"the model takes images of height {image_shape[0]} and width {image_shape[1]}, "
-                f"got {image.shape[0]} and {image.shape[1]}: give --resize to make them fit"
-            )
-    except DataError as error:
-        raise DataError(error if file in str(error) else f"{file}: {error}") from error
+    with _opened(file) as content:
+        is_array = content.read(4) in _ARRAY_BYTES or Path(file).suffix.lower() in ARRAYS
+        content.seek(0)
+        try:
+            if is_array:
+                images = as_images(_read_array(content, file, ("x", "x_recon")), image_shape)
+                return NamedImages([f"{file}[{i}]" for i in range(len(images))], images)
+            image = read_image(content, image_shape[:2] if resize else None, image_shape[2])
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from error
+    if image.shape != image_shape:
+        raise DataError(
+            f"the model takes images of height {image_shape[0]} and width {image_shape[1]}, got "
+            f"{image.shape[0]} and {image.shape[1]} in {file}: give --resize to make them fit"
+        )
     return NamedImages([file], image[np.newaxis])
 
 
-def _existing(source: str) -> Path:
+@contextmanager
+def _opened(source: str) -> Iterator[IO[bytes]]:
+    if source == STANDARD:
+        yield io.BytesIO(sys.stdin.buffer.read())  # a pipe cannot go back, and zips need to
+        return
     path = Path(source)
     if not path.is_file():
         raise DataError(f"{source} is {'no file' if path.exists() else 'not there'}")
-    return path
+    with path.open("rb") as file:
+        yield file
 
 
-def _read_array(content: Path | IO[bytes], name: str, keys: tuple[str, ...]) -> NDArray[Any]:
+def _read_array(content: IO[bytes], name: str, keys: tuple[str, ...]) -> NDArray[Any]:
     """Return an .npy's array; of an .npz the first of ``keys`` there is, or its only array.
 
     Raises:
@@ -122,8 +122,7 @@ def _read_array(content: Path | IO[bytes], name: str, keys: tuple[str, ...]) -> 
             with zipfile.ZipFile(content) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
             require_memory(size, f"{name}, unpacked,")
-        if not isinstance(content, Path):
-            content.seek(0)
+        content.seek(0)
         loaded = np.load(content, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded

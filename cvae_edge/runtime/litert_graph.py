@@ -30,6 +30,9 @@ class LiteRTGraph:
 
     Integer inputs and outputs are scaled as the file says. An interpreter serves one call at a
     time; so calls from several threads share as many interpreters as keep the cores busy.
+
+    LiteRT trusts a file's inner structure: a file that was made to harm may end the process. The
+    manifest's hash tells a damaged file, not a hostile bundle; run those of people you trust.
     """
 
     def __init__(self, artifact: Artifact, content: bytes, threads: int | None = None) -> None:
@@ -47,7 +50,7 @@ class LiteRTGraph:
                 interpreter = self._open()
             try:
                 return interpreter.run(inputs)
-            except (ValueError, RuntimeError) as error:
+            except Exception as error:  # its wrapper of C++ raises TypeError, too, for a bad file
                 raise BundleError(
                     f"{self._artifact.file} cannot be run by LiteRT: {error}"
                 ) from error
@@ -57,7 +60,9 @@ class LiteRTGraph:
     def _open(self) -> _Interpreter:
         try:
             return _Interpreter(self._artifact, self._content, self._threads)
-        except (ValueError, RuntimeError, StopIteration) as error:
+        except BundleError:
+            raise
+        except Exception as error:  # as above
             raise BundleError(
                 f"{self._artifact.file} cannot be opened by LiteRT: {error}"
             ) from error

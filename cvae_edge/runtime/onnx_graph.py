@@ -47,7 +47,10 @@ class OnnxGraph:
         name = provider_name(provider)
         options = _options(threads or available_cores(), on_cpu=name == CPU)
         try:
-            self._session = ort.InferenceSession(content, options, providers=[name])
+            # With its fallback it prints to standard output, and tries the CPU.
+            self._session = ort.InferenceSession(
+                content, options, providers=[name], enable_fallback=False
+            )
         except Exception as error:  # onnxruntime's own errors share no base class
             raise BundleError(
                 f"{artifact.file} cannot be opened by onnxruntime: {error}"
