@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
 def export(
     run: Path = typer.Argument(DEFAULT_RUN, help="A finished run folder."),
     format: str = typer.Option("all", help="onnx, tflite or all."),
+    fused: bool = typer.Option(True, help="Also reconstruct: both halves in one file."),
     quantize: str = typer.Option(
         "all", help="Precisions beside float32: none, float16, dynamic, int8 or all."
     ),
@@ -61,6 +62,7 @@ def export(
             out or Path("export") / run.name,
             formats,
             ("float32", *precisions),
+            fused=fused,
             lowering=lowering,
             max_elbo_drop=max_elbo_drop,
             opset=opset,

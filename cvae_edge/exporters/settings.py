@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cvae_edge.bundle import FORMATS, LOWERINGS, PRECISIONS
+from cvae_edge.bundle import FORMATS, LOWERINGS, PRECISIONS, ROLES
 from cvae_edge.config import require
 from cvae_edge.exporters.lowering_table import FASTEST
 from cvae_edge.exporters.networks import Lowering
@@ -33,6 +33,7 @@ class Settings:
 
     formats: Sequence[str] = FORMATS
     precisions: Sequence[str] = ("float32",)  # float32 is exported in any case
+    fused: bool = True  # reconstruct as well: both halves in one file
     lowering: Literal["auto"] | Lowering = "auto"
     max_elbo_drop: float = 0.5  # nats; an artifact that loses more is left out
     opset: int | None = None
@@ -70,8 +71,9 @@ class Settings:
             Kind(role, format, precision)
             for precision in precisions
             for format in FORMATS
-            for role in ("encoder", "decoder", "reconstruct")
-            if format in self.formats and (role, precision) != ("reconstruct", "int8")
+            for role in ROLES
+            if format in self.formats
+            and (role != "reconstruct" or (self.fused and precision != "int8"))
         ]
 
     def lowering_of(self, kind: Kind) -> Lowering | None:
