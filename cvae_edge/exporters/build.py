@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +39,7 @@ class Exported:
     artifact: Artifact
     content: bytes
     graph: Graph
+    steps: Mapping[str, float]  # by int8 output: what one integer is worth
 
 
 class Builder:
@@ -74,7 +76,7 @@ class Builder:
         )
         with quiet():  # LiteRT announces its delegate
             graph = open_graph(artifact, content)
-        return Exported(artifact, content, graph)
+        return Exported(artifact, content, graph, self._steps(kind, lowering))
 
     def _onnx(self, kind: Kind, lowering: Lowering | None) -> tuple[bytes, int | None, tflite.Pair]:
         int8 = kind.precision == "int8"
@@ -134,6 +136,12 @@ class Builder:
             scheme = SCHEMES[kind.format]
             self._plans[key] = make_plan(self.subject, kind.role, scheme, key[2], self.calibration)
         return self._plans[key]
+
+    def _steps(self, kind: Kind, lowering: Lowering | None) -> dict[str, float]:
+        if kind.precision != "int8":
+            return {}
+        ranges = self._plan(kind, lowering).ranges
+        return {name: (high - low) / 255 for name, (low, high) in ranges.items()}
 
     def _choices(self, kind: Kind, lowering: Lowering | None) -> dict[str, str]:
         return self._plan(kind, lowering).choices if kind.precision == "int8" else {}

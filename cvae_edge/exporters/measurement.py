@@ -62,7 +62,7 @@ def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exp
     artifact = replace(artifact, difference={n: d.largest for n, d in differences.items()})
     artifact = replace(
         artifact,
-        tolerance=measure_tolerance(artifact, exported.content, graph, subject.reference),
+        tolerance=measure_tolerance(replace(exported, artifact=artifact), subject.reference),
         report={**artifact.report, **_report(artifact, exported.content, differences)},
     )
     if artifact.role != "reconstruct":

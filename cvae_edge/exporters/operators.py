@@ -10,8 +10,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from cvae_edge.bundle import Artifact
 
-_CONVERSIONS = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"}
-_MOVES = {"Reshape", "Transpose", "DepthToSpace", "Slice", "Concat"}
+# These convert values or move them, and compute nothing.
+_IDLE = {
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"),
+    *("Reshape", "Transpose", "DepthToSpace"),
+    *("QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "DEPTH_TO_SPACE", "PAD"),
+}
 _INTEGER = {"MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul", "QGemm"}
 _NAMES = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 
@@ -20,7 +24,7 @@ def count_operators(artifact: Artifact, content: bytes) -> dict[str, Any]:
     """Count the operators that compute with integers, with both, and with floats.
 
     ``hybrid`` operators have integer kernels and take float activations, which the runtime rounds
-    as it goes. Conversions between float and integer are not counted.
+    as it goes. What converts or moves values is not counted.
 
     Returns:
         ``integer``, ``hybrid`` and ``float``, names with counts, and ``integer_share``, of the
@@ -49,7 +53,7 @@ def _onnx_classes(content: bytes) -> list[tuple[str, str]]:
     return [
         (node.op_type, _onnx_class(node, makers, users))
         for node in graph.node
-        if node.op_type not in _CONVERSIONS
+        if node.op_type not in _IDLE
     ]
 
 
@@ -60,8 +64,7 @@ def _onnx_class(node: Any, makers: dict[str, str], users: dict[str, set[str]]) -
         return "float"
     # onnxruntime fuses DQ, operator and Q into an integer kernel; a dense layer needs no Q.
     fused = all(users.get(name, set()) == {"QuantizeLinear"} for name in node.output)
-    moved = node.op_type in _MOVES
-    return "integer" if fused or moved or node.op_type in ("Gemm", "MatMul") else "float"
+    return "integer" if fused or node.op_type in ("Gemm", "MatMul") else "float"
 
 
 def _tflite_classes(content: bytes) -> list[tuple[str, str]]:
@@ -71,7 +74,7 @@ def _tflite_classes(content: bytes) -> list[tuple[str, str]]:
     classes = []
     for operator in graph.operators:
         name = _NAMES[codes[operator.opcodeIndex]]
-        if name in ("QUANTIZE", "DEQUANTIZE"):
+        if name in _IDLE:
             continue
         tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
         types = {t.type for t in tensors}

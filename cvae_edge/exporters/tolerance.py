@@ -4,7 +4,7 @@ What differs between right machines: the order of float sums (float32), where fl
 which way a value between two integers goes (dynamic range, int8). What must be caught: another
 file's outputs, and integer sums that saturate, which cost nats.
 
-Two measurements scale the tolerance. The *difference* from the trained model is what rounding to a
+Two measurements scale the tolerance. The *error* against the trained model is what rounding to a
 precision does; a device that rounds elsewhere moves its outputs by less than that. The *spread* is
 the distance between the runtime's fast kernels and its plain ones on this machine: onnxruntime
 without graph optimization computes QDQ graphs in float, LiteRT has kernels beside XNNPACK's.
@@ -21,48 +21,52 @@ from numpy.typing import NDArray
 
 from cvae_edge.bundle import Artifact, Tensor
 from cvae_edge.elbo import Array
+from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import ParityValueError, Reference
-from cvae_edge.runtime.graph import Graph
 from cvae_edge.runtime.verify import largest_difference
 from cvae_edge.training.quiet import quiet
 
-FLOAT32_FLOOR = 1e-4
+FLOOR = 1e-4
 _FLOAT32_SHARE = 10.0  # float32 differs by rounding alone, which another machine may double
-_SHARES = {"float16": 1.0, "dynamic_range": 1.0, "int8": 0.5}
+_INT8_SHARE = 4.0  # of the mean error of rounding to int8: a few roundings that go the other way
+_SPREAD_SHARE = 2.0
+_STEPS = 1.5  # of an integer output: one step, and room for the float that it becomes
 
 
-def measure_tolerance(
-    artifact: Artifact, content: bytes, graph: Graph, reference: Reference
-) -> dict[str, float]:
+def measure_tolerance(exported: Exported, reference: Reference) -> dict[str, float]:
     """Return, by output, the largest difference from golden.npz that a right device shows.
 
     Args:
-        artifact: with its differences from the trained model.
-        content: the file.
-        graph: the file, opened.
+        exported: the file, with its differences from the trained model.
         reference: what it is run on.
 
     Raises:
-        ParityValueError: fast and plain kernels disagree by more than quantization itself changed.
+        ParityValueError: an int8 file's fast and plain kernels disagree by more than quantization
+            itself changed.
     """
+    artifact, content, graph = exported.artifact, exported.content, exported.graph
     if artifact.precision == "float32":
-        return {
-            name: max(FLOAT32_FLOOR, _FLOAT32_SHARE * value)
-            for name, value in artifact.difference.items()
-        }
+        return {n: max(FLOOR, _FLOAT32_SHARE * d) for n, d in artifact.difference.items()}
     inputs = reference.inputs(artifact.role)
     fast, plain = graph(**inputs), _plain_outputs(artifact, content, inputs)
     tolerance = {}
     for tensor in artifact.outputs:
-        difference = artifact.difference[tensor.name]
-        spread = largest_difference(fast[tensor.name], plain[tensor.name])
-        limit = _SHARES[artifact.precision] * difference
-        if spread > max(difference, tensor.scale or 0.0):
+        got = fast[tensor.name]
+        # Logits are clipped on purpose, which is no error of rounding.
+        wanted = np.clip(reference.tensors[tensor.name], got.min(), got.max())
+        error = np.abs(got - wanted)
+        spread = largest_difference(got, plain[tensor.name])
+        step = exported.steps.get(tensor.name, 0.0)
+        if artifact.precision == "int8" and spread > max(float(error.max()), 2 * step):
             raise ParityValueError(
                 f"{tensor.name} of {artifact.file} must not depend on the kernels, got values "
                 f"{spread:.3g} apart on this processor: its integer sums saturate"
             )
-        tolerance[tensor.name] = max(FLOAT32_FLOOR, limit, 2 * spread, 1.5 * (tensor.scale or 0.0))
+        if artifact.precision == "int8":
+            rounding = _INT8_SHARE * float(error.mean())
+        else:
+            rounding = float(error.max())
+        tolerance[tensor.name] = max(FLOOR, rounding, _SPREAD_SHARE * spread, _STEPS * step)
     return tolerance
 
 

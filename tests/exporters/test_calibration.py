@@ -29,7 +29,8 @@ def test_an_empty_calibration_set_is_refused(tiny_run: Path) -> None:
 def test_every_range_holds_zero_and_min_max_holds_everything() -> None:
     values = np.random.default_rng(0).normal(3, 1, 10_000).astype(np.float32)
     ranges = candidates(values, is_logits=True)
-    assert ranges["min-max"] == (0.0, float(values.max()))
+    assert ranges["min-max"] == (float(values.min()), float(values.max()))
+    assert candidates(values + 10, is_logits=False)["min-max"][0] == 0
     assert all(low <= 0 < high for low, high in ranges.values())
     assert ranges["symmetric min-max"] == (-values.max(), values.max())
 

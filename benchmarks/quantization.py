@@ -1,0 +1,229 @@
+"""What each precision costs in nats, bytes and time, beside the tools' own quantization.
+
+    python benchmarks/quantization.py RUN BUNDLE [--images 2000]
+
+RUN is a finished run, BUNDLE its export with --quantize all. The converter's quantizer and Google's
+ai-edge-quantizer get the same float32 file and the same calibration set, where they are installed;
+so does TFLite Micro, for the size of its arena.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+from cvae_edge.training.quiet import import_tensorflow, quiet
+
+import_tensorflow()
+
+from cvae_edge.bundle import Artifact, Bundle  # noqa: E402
+from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
+from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E402
+from cvae_edge.exporters.measurement import Elbos, HalfCodec  # noqa: E402
+from cvae_edge.exporters.naive import naive_export  # noqa: E402
+from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
+from cvae_edge.runtime.graph import GraphCodec, open_graph  # noqa: E402
+
+
+def pairs(bundle: Bundle, elbos: Elbos) -> dict[str, float]:
+    """The loss in nats of each format's pair of one precision."""
+    losses = {}
+    for format in ("onnx", "tflite"):
+        for precision in ("float32", "float16", "dynamic_range", "int8"):
+            files = [bundle.manifest.find(r, format, precision) for r in ("encoder", "decoder")]
+            graphs = [open_graph(a, bundle.read(a)) for a in files]
+            elbo = elbos.of(GraphCodec(*graphs))
+            losses[f"{format} {precision}"] = round(elbos.trained - elbo, 4)
+    return losses
+
+
+def sizes(bundle: Bundle) -> dict[str, float]:
+    """int8 against float32, in bytes, of both halves together and of each."""
+    ratios = {}
+    for format in ("onnx", "tflite"):
+        total = {
+            p: [bundle.manifest.find(r, format, p).size_bytes for r in ("encoder", "decoder")]
+            for p in ("float32", "int8")
+        }
+        ratios[f"{format} pair"] = round(sum(total["int8"]) / sum(total["float32"]), 3)
+        for i, role in enumerate(("encoder", "decoder")):
+            ratios[f"{format} {role}"] = round(total["int8"][i] / total["float32"][i], 3)
+    return ratios
+
+
+def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
+    """The goals' ratios of times, one thread, files taking turns."""
+
+    def ours(format: str, precision: str) -> bytes:
+        return bundle.read(bundle.manifest.find("decoder", format, precision))
+
+    def own(format: str, precision: str) -> bytes:
+        return naive_export(subject.vae.decoder, format, precision, {"z": z})
+
+    precisions = ("float32", "dynamic_range", "int8")
+    calls = {f"{p} ours": make_call("tflite", ours("tflite", p)) for p in precisions}
+    calls |= {f"{p} own": make_call("tflite", own("tflite", p)) for p in precisions}
+    lite = median_latencies(calls, 100)
+    ratios = {
+        f"tflite {p} decoder, tools' own / ours, 1 image": lite[f"{p} own"] / lite[f"{p} ours"]
+        for p in precisions
+    }
+    key = "tflite decoder, our float32 / our int8, 1 image"
+    ratios[key] = lite["float32 ours"] / lite["int8 ours"]
+    for threads in (1, 2):
+        batch = median_latencies(
+            {
+                "own": make_call("onnx", own("onnx", "float32"), 100, threads),
+                "ours": make_call("onnx", ours("onnx", "int8"), 100, threads),
+            },
+            30,
+        )
+        name = f"onnx decoder, tools' own float32 / our int8, 100 images, {threads} threads"
+        ratios[name] = batch["own"] / batch["ours"]
+    return {name: round(value, 2) for name, value in ratios.items()}
+
+
+def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> list[dict[str, Any]]:
+    """Ours, the converter's defaults, and ai-edge-quantizer: loss, bytes, microseconds."""
+    rows = []
+    for role, name in (("encoder", "x"), ("decoder", "z")):
+        for precision in ("dynamic_range", "int8"):
+            artifact = bundle.manifest.find(role, "tflite", precision)
+            float32 = bundle.read(bundle.manifest.find(role, "tflite"))
+            network = getattr(subject.vae, role)
+            files: dict[str, Callable[[], bytes]] = {
+                "this package": lambda a=artifact: bundle.read(a),
+                "converter, as it comes": lambda n=network, p=precision: naive_export(
+                    n, "tflite", p, inputs
+                ),
+            }
+            if importlib.util.find_spec("ai_edge_quantizer"):
+                files["ai-edge-quantizer on our float32"] = lambda f=float32, n=name, p=precision: (
+                    ai_edge(f, n, p, inputs[n])
+                )
+            contents = {tool: make() for tool, make in files.items()}
+            times = median_latencies({t: make_call("tflite", c) for t, c in contents.items()})
+            for tool, content in contents.items():
+                loss = elbos.trained - elbos.of(codec(artifact, content, subject))
+                rows.append(
+                    {
+                        "role": role,
+                        "precision": precision,
+                        "quantizer": tool,
+                        "loss_nats": round(loss, 4),
+                        "bytes": len(content),
+                        "microseconds": round(times[tool], 1),
+                    }
+                )
+    return rows
+
+
+def codec(artifact: Artifact, content: bytes, subject: Subject) -> HalfCodec:
+    """Any tool's file with the trained model's other half; tools name tensors as they like."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    with quiet():
+        runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
+    wanted = [t.name for t in artifact.outputs]
+    (given,) = runner.get_input_details()
+
+    def run(**inputs: np.ndarray) -> dict[str, np.ndarray]:
+        (x,) = inputs.values()
+        outputs = runner(**{given: x})
+        return outputs if set(wanted) == set(outputs) else {wanted[0]: next(iter(outputs.values()))}
+
+    return HalfCodec(artifact.role, run, subject.trained)
+
+
+def ai_edge(float32: bytes, name: str, precision: str, values: np.ndarray) -> bytes:
+    from ai_edge_quantizer import quantizer, recipe
+
+    with quiet(), contextlib.redirect_stdout(io.StringIO()):
+        tool = quantizer.Quantizer(bytearray(float32))
+        is_int8 = precision == "int8"
+        tool.load_quantization_recipe(
+            recipe.static_wi8_ai8() if is_int8 else recipe.dynamic_wi8_afp32()
+        )
+        data = {"serving_default": [{name: value[np.newaxis]} for value in values]}
+        result = tool.quantize(tool.calibrate(data) if is_int8 else None)
+        return bytes(result.quantized_model)
+
+
+def arena(content: bytes) -> int | None:
+    """The smallest arena, to 256 bytes, that TFLite Micro runs the file in."""
+    if not importlib.util.find_spec("tflite_micro"):
+        return None
+    from tflite_micro import runtime
+
+    def runs(size: int) -> bool:
+        try:
+            with quiet():
+                runtime.Interpreter.from_bytes(content, arena_size=size).invoke()
+        except (RuntimeError, ValueError):
+            return False
+        return True
+
+    low, high = 1 << 10, 1 << 20
+    while high - low > 256:
+        middle = (low + high) // 2
+        low, high = (low, middle) if runs(middle) else (middle, high)
+    return high
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--images", type=int, default=2000)
+    arguments = parser.parse_args()
+    subject, bundle = load_subject(arguments.run), Bundle.open(arguments.bundle)
+    elbos = Elbos(subject, arguments.images)
+    inputs = calibration_set(subject, 500)
+    figures = {
+        "trained_elbo": elbos.trained,
+        "test_images": elbos.images,
+        "pair_loss_nats": pairs(bundle, elbos),
+        "int8_size_ratio": sizes(bundle),
+        "speed_ratio": speeds(bundle, subject, inputs["z"]),
+        "quantizers": quantizers(bundle, elbos, subject, inputs),
+        "tflite_micro_arena_bytes": arena(
+            bundle.read(bundle.manifest.find("decoder", "tflite", "int8"))
+        ),
+        "float32_largest_difference": {
+            a.file: a.difference for a in bundle.manifest.artifacts if a.precision == "float32"
+        },
+        "versions": record.versions(
+            "tensorflow", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer", "tflite-micro"
+        ),
+    }
+    record.write("quantization", figures, "What quantization costs", report(figures))
+
+
+def report(figures: dict[str, Any]) -> str:
+    rows = [(f"loss of the {k} pair, nats", v) for k, v in figures["pair_loss_nats"].items()]
+    rows += [(f"int8 / float32 bytes, {k}", v) for k, v in figures["int8_size_ratio"].items()]
+    rows += list(figures["speed_ratio"].items())
+    rows.append(("TFLite Micro arena, bytes", figures["tflite_micro_arena_bytes"]))
+    largest = max(max(d.values()) for d in figures["float32_largest_difference"].values())
+    rows.append(("float32, largest difference of an output", f"{largest:.1e}"))
+    tools = [tuple(row.values()) for row in figures["quantizers"]]
+    columns = ("file", "precision", "quantizer", "loss, nats", "bytes", "microseconds")
+    return (
+        f"The trained model's ELBO is {figures['trained_elbo']:.3f} nats on "
+        f"{figures['test_images']} test images.\n\n"
+        + record.markdown_table(("figure", "value"), rows)
+        + "\nQuantizers of TFLite files:\n\n"
+        + record.markdown_table(columns, tools)
+    )
+
+
+if __name__ == "__main__":
+    main()
