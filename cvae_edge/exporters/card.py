@@ -10,11 +10,11 @@ import numpy as np
 
 from cvae_edge import noise
 from cvae_edge.bundle import Artifact, Manifest
-from cvae_edge.elbo import Array
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
 from cvae_edge.runtime.graph import Graph
+from cvae_edge.runtime.sigmoid import sigmoid
 
 SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
@@ -27,7 +27,7 @@ _SCALE = 2
 def draw_samples(decoder: Graph, latent_dim: int, folder: Path) -> None:
     """Write samples.png: 64 draws from the prior (stream 0) through an exported decoder."""
     x_logits = decoder(z=noise.standard_normal(_SAMPLES, latent_dim))["x_logits"]
-    write_image(folder / SAMPLES, image_grid(_sigmoid(x_logits)), _SCALE)
+    write_image(folder / SAMPLES, image_grid(sigmoid(x_logits)), _SCALE)
 
 
 def draw_reconstructions(
@@ -40,19 +40,13 @@ def draw_reconstructions(
         name = e.artifact.file
         outputs = e.graph(**part.inputs(e.artifact.role))
         if e.artifact.role == "decoder":
-            rows[name] = _sigmoid(outputs["x_logits"])
+            rows[name] = sigmoid(outputs["x_logits"])
         elif e.artifact.role == "reconstruct":
             rows[name] = np.clip(outputs["x_recon"], 0, 1)
     n = len(part.tensors["x"])
     grid = image_grid(np.concatenate(list(rows.values())), columns=n)
     write_image(folder / RECONSTRUCTIONS, grid, _SCALE)
     return list(rows)
-
-
-def _sigmoid(x_logits: Array) -> Array:
-    one = np.float32(1)
-    x_recon: Array = one / (one + np.exp(-np.clip(x_logits, -80, 80)))
-    return x_recon
 
 
 def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:

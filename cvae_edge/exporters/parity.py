@@ -16,6 +16,7 @@ from cvae_edge.datasets import draw_binary
 from cvae_edge.elbo import Array, Codec, reparameterize
 from cvae_edge.errors import ParityError
 from cvae_edge.runtime.graph import Graph
+from cvae_edge.runtime.sigmoid import sigmoid
 
 IMAGES = 256  # compared after each export
 NAMES = {
@@ -68,7 +69,7 @@ def make_reference(codec: Codec, images: NDArray[Any], binarize: Binarize) -> Re
     eps = noise.standard_normal(len(x), mean.shape[1])
     z = reparameterize(mean, logvar, eps)
     x_logits = codec.decode(z)
-    x_recon = np.float32(1) / (np.float32(1) + np.exp(-x_logits))
+    x_recon = sigmoid(x_logits.copy())
     tensors = {"x": x, "eps": eps, "z": z, "mean": mean, "logvar": logvar}
     return Reference({**tensors, "x_logits": x_logits, "x_recon": x_recon})
 
