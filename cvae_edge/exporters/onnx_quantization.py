@@ -98,10 +98,11 @@ def _overrides(
     for node in reversed(graph.node):
         if node.op_type in _MOVES and node.output[0] in overrides:
             overrides.setdefault(node.input[0], overrides[node.output[0]])
-    for tensor in graph.initializer:
-        if tensor.name.endswith("/kernel"):
-            axis = 1 if len(tensor.dims) == 2 else 0
-            overrides[tensor.name] = [
+    for node in graph.node:
+        # Output channels come first in a convolution's kernel, second in the others'.
+        axis = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}.get(node.op_type)
+        if axis is not None:
+            overrides[node.input[1]] = [
                 {
                     "quant_type": QuantType.QInt8,
                     "axis": axis,

@@ -100,10 +100,14 @@ def _check(
         for name, difference in differences.items()
         if not difference <= artifact.tolerance[name]
     ]
+    right = ", ".join(
+        f"{name} {difference:.2g} of {artifact.tolerance[name]:.2g}"
+        for name, difference in differences.items()
+    )
     return Check(
         artifact.file,
         "failed" if wrong else "ok",
-        "; ".join(wrong) or "as exported",
+        "; ".join(wrong) or right,
         differences,
         artifact.tolerance,
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,17 +127,30 @@ def test_int8_inputs_and_outputs_when_asked(tiny_run: Path) -> None:
     assert outputs[0].scale == pytest.approx(8 / 255, rel=1e-2)
 
 
-def test_a_file_that_loses_too_much_is_left_out_by_name(tiny_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loss", [0.6, float("nan")])
+def test_a_file_that_loses_too_much_is_left_out_by_name(
+    tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    measure = export_module.check_and_measure
+
+    def lossy(exported, *rest):
+        measured = measure(exported, *rest)
+        if exported.artifact.file != "decoder.dynamic_range.onnx":
+            return measured
+        return replace(measured, artifact=replace(measured.artifact, elbo_difference=-loss))
+
+    monkeypatch.setattr(export_module, "check_and_measure", lossy)
+    out = tmp_path / "out"
     result = export_bundle(
-        tiny_run, tmp_path / "out", ["onnx"], ["int8"], max_elbo_drop=0.0, held_out=50
+        tiny_run, out, ["onnx"], ["dynamic_range"], max_elbo_drop=0.5, held_out=50, fused=False
     )
-    assert set(result.failures) <= {"encoder.int8.onnx", "decoder.int8.onnx"}
-    assert result.failures
-    for file, why in result.failures.items():
-        assert file in why
-        assert "--max-elbo-drop" in why
-        assert file not in {a.file for a in result.manifest.artifacts}
-    assert {"encoder.onnx", "decoder.onnx"} <= {a.file for a in result.manifest.artifacts}
+    assert list(result.failures) == ["decoder.dynamic_range.onnx"]
+    why = result.failures["decoder.dynamic_range.onnx"]
+    assert "must not lose more than 0.5 nats (--max-elbo-drop)" in why
+    files = {a.file for a in result.manifest.artifacts}
+    assert files == {"encoder.onnx", "decoder.onnx", "encoder.dynamic_range.onnx"}
+    assert not (out / "decoder.dynamic_range.onnx").exists()
+    assert why in (out / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
