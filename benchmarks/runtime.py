@@ -66,7 +66,7 @@ def take_turns(works: dict[str, Work], repeats: int, rounds: int) -> dict[str, l
             time.sleep(
                 0.05
             )  # bare sessions' idle threads spin on, and would be charged to the next
-            for _ in range(max(1, repeats // 5)):
+            for _ in range(repeats // 5):
                 work()
             took = median_seconds(work, repeats)
             if number:  # the first round is warm-up

@@ -10,7 +10,7 @@ from cvae_edge.errors import BundleError, DependencyError
 
 MAX_LOSS = 0.25  # nats of ELBO that precision="auto" may give up
 
-# Fastest first, for single images, as benchmarks/lowering.py measures them. onnxruntime has no
+# Fastest first, for single images and where the manifest has no measurement. onnxruntime has no
 # integer kernel for transposed convolutions, and none at all for float16 on a CPU.
 _FASTEST = {
     "onnx": ("float32", "int8", "dynamic_range", "float16"),
@@ -48,8 +48,9 @@ def choose_format(manifest: Manifest, format: str = "auto") -> str:
 def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) -> Artifact:
     """Return the file for ``role``.
 
-    ``auto`` takes the fastest whose loss of ELBO, as the manifest states it, is under ``MAX_LOSS``;
-    a quantized file whose loss nobody measured is never chosen.
+    ``auto`` takes the fastest whose loss of ELBO is under ``MAX_LOSS``, both as the manifest states
+    them: what it measured, so that one bundle gives the same images everywhere. A quantized file
+    whose loss nobody measured is never chosen.
 
     Raises:
         ConfigError: an unknown precision.
@@ -65,7 +66,9 @@ def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) 
             f"{manifest.name} has no {role} for {format} that loses under {MAX_LOSS} nats: choose "
             f"a precision; it has: {_files(manifest)}"
         )
-    return min(good, key=lambda artifact: _FASTEST[format].index(artifact.precision))
+    if all(isinstance(a.report.get("latency_us"), int | float) for a in good):
+        return min(good, key=lambda a: float(a.report["latency_us"]))
+    return min(good, key=lambda a: _FASTEST[format].index(a.precision))
 
 
 _ROLES = ("encoder", "decoder")

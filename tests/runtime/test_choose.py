@@ -90,6 +90,16 @@ def test_auto_precision_is_the_fastest_that_loses_little(manifest):
     assert choose_artifact(lossy, "decoder", "tflite", "auto").precision == "float32"
 
 
+def test_auto_precision_goes_by_the_manifests_latencies(manifest):
+    latencies = {"float32": 30.0, "int8": 20.0, "dynamic_range": 1.0}
+    entries = tuple(
+        dataclasses.replace(a, report={"latency_us": latencies[a.precision]})
+        for a in manifest.artifacts
+    )
+    measured = dataclasses.replace(manifest, artifacts=entries)
+    assert choose_artifact(measured, "decoder", "onnx", "auto").precision == "int8"
+
+
 def test_auto_precision_never_takes_what_nobody_measured(manifest):
     entries = tuple(
         dataclasses.replace(a, elbo_difference=None)

@@ -1,0 +1,114 @@
+"""Files in their runtimes: what EdgeCVAE adds to them, and what it asks of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+
+from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.errors import BundleError, ConfigError
+from cvae_edge.noise import standard_normal
+from cvae_edge.runtime import memory
+from cvae_edge.runtime.graph import open_decoder, open_graph
+from cvae_edge.runtime.memory import available_memory, require_memory
+from cvae_edge.runtime.parallel import Workers
+from cvae_edge.runtime.sigmoid import sigmoid
+
+
+def decoders(tiny) -> list[Artifact]:
+    return [a for a in Bundle.open(tiny).manifest.artifacts if a.role == "decoder"]
+
+
+def test_images_are_the_sigmoid_of_the_logits_in_every_file(tiny):
+    bundle, z = Bundle.open(tiny), standard_normal(9, 4)
+    for artifact in decoders(tiny):
+        if artifact.format == "tflite":
+            pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
+        content = bundle.read(artifact)
+        x_logits = open_graph(artifact, content)(z=z)["x_logits"].astype(np.float64)
+        images = open_decoder(artifact, content).images(z)
+        np.testing.assert_allclose(images, 1 / (1 + np.exp(-x_logits)), atol=5e-7)
+
+
+def test_the_sigmoid_neither_overflows_nor_loses_its_ends():
+    x = np.array([-1e30, -200, -88, -10, 0, 10, 88, 1e30], np.float32)
+    y = sigmoid(x.copy())
+    exact = 1 / (1 + np.exp(-np.clip(x.astype(np.float64), -500, 500)))
+    np.testing.assert_allclose(y, exact, atol=1e-7)
+    assert (np.diff(y) >= 0).all()
+
+
+def test_names_that_are_not_the_manifests_are_refused(tiny):
+    bundle = Bundle.open(tiny)
+    for artifact in decoders(tiny):
+        if artifact.format == "tflite":
+            pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
+        renamed = dataclasses.replace(
+            artifact, outputs=(dataclasses.replace(artifact.outputs[0], name="y"),)
+        )
+        with pytest.raises(BundleError, match=f"{artifact.file} must have"):
+            open_graph(renamed, bundle.read(artifact))
+
+
+def test_what_is_no_model_is_refused(tiny):
+    for artifact in decoders(tiny):
+        if artifact.format == "tflite":
+            pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
+        with pytest.raises(BundleError, match=f"{artifact.file} cannot be opened"):
+            open_graph(artifact, b"no model")
+
+
+def test_inputs_of_a_wrong_shape_are_refused(tiny):
+    bundle = Bundle.open(tiny)
+    artifact = bundle.manifest.find("decoder", "onnx")
+    with pytest.raises(BundleError, match="cannot be run"):
+        open_graph(artifact, bundle.read(artifact))(z=np.zeros((1, 5), np.float32))
+
+
+def test_onnxruntimes_threads_stop_spinning_soon_after_a_run(tiny):
+    resource = pytest.importorskip("resource", reason="only Unix counts a process's time so")
+    bundle = Bundle.open(tiny)
+    artifact = bundle.manifest.find("decoder", "onnx")
+    graph = open_graph(artifact, bundle.read(artifact), threads=2)
+    graph(z=standard_normal(1, 4))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    for _ in range(10):
+        graph(z=standard_normal(1, 4))
+        threading.Event().wait(0.03)
+    # A worker that spun on would have used the whole 0.3 s.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.15
+
+
+def test_chunks_cover_a_batch_once():
+    for threads in (1, 2, 5):
+        for n in (1, 2, 15, 16, 17, 100):
+            seen, lock = np.zeros(n, int), threading.Lock()
+
+            def work(low: int, high: int, seen: np.ndarray = seen, lock=lock) -> None:
+                with lock:
+                    seen[low:high] += 1
+
+            Workers(threads).for_each_chunk(n, work)
+            assert (seen == 1).all()
+
+
+def test_an_error_in_a_chunk_is_the_callers():
+    def work(low: int, high: int) -> None:
+        if low:
+            raise ConfigError("from a thread")
+
+    for threads in (1, 2):
+        with pytest.raises(ConfigError, match="from a thread"):
+            Workers(threads).for_each_chunk(100, work)
+
+
+def test_more_memory_than_there_is_is_refused(monkeypatch):
+    require_memory(1, "a byte")
+    assert available_memory() > 1 << 20
+    with pytest.raises(ConfigError, match="fit into memory"):
+        require_memory(1 << 60, "an exabyte")
+    monkeypatch.setattr(memory, "available_memory", lambda: 10)
+    require_memory(1000, "little")  # not worth a look

@@ -1,0 +1,61 @@
+"""The bundle that ships with the package: whole, right on this machine, and good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cvae_edge import EdgeCVAE
+from cvae_edge.bundle import Bundle
+from cvae_edge.config import DataConfig
+from cvae_edge.datasets import load_dataset
+from cvae_edge.runtime.source import open_bundle, reference_bundle
+from cvae_edge.runtime.verify import verify_bundle
+
+FOLDER = Path(__file__).parents[2] / "export" / "reference"
+pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="export/reference is not made yet")
+
+
+@pytest.fixture(scope="module")
+def reference() -> Bundle:
+    folder = reference_bundle()
+    assert folder is not None
+    return open_bundle(folder)
+
+
+def test_every_file_does_here_what_it_did_where_it_was_made(reference):
+    checks = verify_bundle(reference)
+    assert any(check.status == "ok" for check in checks)
+    assert not [check.message for check in checks if check.status == "failed"]
+
+
+def test_it_is_small_and_holds_what_its_manifest_names_and_nothing_else(reference):
+    files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
+    manifest = reference.manifest
+    named = {artifact.file for artifact in manifest.artifacts} | set(manifest.files)
+    assert set(files) == named | {"manifest.json"}
+    assert sum(files.values()) < 4_000_000
+
+
+def test_it_has_both_formats_in_float32_and_int8(reference):
+    for role in ("encoder", "decoder"):
+        for format in ("onnx", "tflite"):
+            for precision in ("float32", "int8"):
+                reference.manifest.find(role, format, precision)
+
+
+def test_it_knows_digits_from_noise(reference):
+    model = EdgeCVAE.load(reference)
+    digits = load_dataset(DataConfig()).test.images[:200]
+    scores = model.score(digits)
+    assert -90 < scores.mean() < -70  # test ELBO in nats; the seed's recipe reaches -78
+    noise = np.random.default_rng(0).integers(0, 2, digits.shape).astype(np.uint8) * np.uint8(255)
+    assert model.score(noise).max() < scores.min()
+
+
+def test_every_precision_draws_the_same_digits(reference):
+    float32 = EdgeCVAE.load(reference, format="onnx").generate(32, seed=1)
+    int8 = EdgeCVAE.load(reference, format="onnx", precision="int8").generate(32, seed=1)
+    assert np.abs(int8 - float32).mean() < 0.03
