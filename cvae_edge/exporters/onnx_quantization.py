@@ -36,8 +36,8 @@ def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
 def to_dynamic_range(model: onnx.ModelProto) -> onnx.ModelProto:
     """Make the dense layers integer, with ranges found anew for each batch.
 
-    Convolutions stay float: onnxruntime's ConvInteger takes 4 to 5 times as long. 7-bit kernels, as
-    in ``quantization.SCHEMES``, for processors without VNNI.
+    Convolutions stay float: onnxruntime's ConvInteger takes 4 to 5 times as long. Kernels
+    are u8.
     """
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
@@ -46,8 +46,7 @@ def to_dynamic_range(model: onnx.ModelProto) -> onnx.ModelProto:
             path,
             op_types_to_quantize=["Gemm", "MatMul"],
             per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
+            weight_type=QuantType.QUInt8,  # u8 * u8 takes the kernels that cannot saturate
         )
         return onnx.load(path)
 
@@ -55,7 +54,9 @@ def to_dynamic_range(model: onnx.ModelProto) -> onnx.ModelProto:
 def to_int8(
     model: onnx.ModelProto, ranges: Mapping[str, Range], inputs: Mapping[str, Array]
 ) -> onnx.ModelProto:
-    """Make every layer integer, in QDQ form: u8 activations, s8 kernels per channel, of 7 bits.
+    """Make convolutions integer, in QDQ form: u8 activations, s8 kernels per channel, of 7 bits.
+
+    Dense layers store s8 kernels per channel and compute with floats; see ``quantization.SCHEMES``.
 
     Args:
         model: in float32, equalized.
@@ -68,17 +69,37 @@ def to_int8(
             model,
             path,
             CalibrationBatches({t.name: inputs[t.name] for t in model.graph.input}),
+            op_types_to_quantize=["Conv", "ConvTranspose", "Relu", *_MOVES],
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            extra_options={
-                "TensorQuantOverrides": _overrides(model.graph, ranges),
-                # A dense layer's product can be given as float; a convolution's can not.
-                "OpTypesToExcludeOutputQuantization": [] if "x_logits" in ranges else ["Gemm"],
-            },
+            extra_options={"TensorQuantOverrides": _overrides(model.graph, ranges)},
         )
-        return onnx.load(path)
+        quantized = onnx.load(path)
+    for node in [node for node in quantized.graph.node if node.op_type == "Gemm"]:
+        _store_as_int8(quantized.graph, node)
+    return quantized
+
+
+def _store_as_int8(graph: onnx.GraphProto, dense: onnx.NodeProto) -> None:
+    """Put a DequantizeLinear before a dense layer's kernel (inputs, units)."""
+    name = dense.input[1]
+    tensor = next(t for t in graph.initializer if t.name == name)
+    kernel = onnx.numpy_helper.to_array(tensor)
+    scale = np.maximum(np.abs(kernel).max(axis=0) / 127, np.finfo(np.float32).tiny)
+    scale = scale.astype(np.float32)
+    arrays = {
+        f"{name}_quantized": np.rint(kernel / scale).astype(np.int8),
+        f"{name}_scale": scale,
+        f"{name}_zero_point": np.zeros(len(scale), np.int8),
+    }
+    graph.initializer.remove(tensor)
+    graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items())
+    node = onnx.helper.make_node(
+        "DequantizeLinear", list(arrays), [name], name=f"{name}:DQ", axis=1
+    )
+    graph.node.insert(0, node)
 
 
 def _overrides(
@@ -99,8 +120,8 @@ def _overrides(
         if node.op_type in _MOVES and node.output[0] in overrides:
             overrides.setdefault(node.input[0], overrides[node.output[0]])
     for node in graph.node:
-        # Output channels come first in a convolution's kernel, second in the others'.
-        axis = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}.get(node.op_type)
+        # Output channels come first in a convolution's kernel, second in a transposed one's.
+        axis = {"Conv": 0, "ConvTranspose": 1}.get(node.op_type)
         if axis is not None:
             overrides[node.input[1]] = [
                 {

@@ -62,9 +62,9 @@ def _onnx_class(node: Any, makers: dict[str, str], users: dict[str, set[str]]) -
         return "hybrid" if node.op_type.endswith("Integer") else "integer"
     if makers.get(node.input[0]) != "DequantizeLinear":
         return "float"
-    # onnxruntime fuses DQ, operator and Q into an integer kernel; a dense layer needs no Q.
+    # onnxruntime fuses DQ, operator and Q into an integer kernel.
     fused = all(users.get(name, set()) == {"QuantizeLinear"} for name in node.output)
-    return "integer" if fused or node.op_type in ("Gemm", "MatMul") else "float"
+    return "integer" if fused else "float"
 
 
 def _tflite_classes(content: bytes) -> list[tuple[str, str]]:

@@ -24,25 +24,34 @@ from cvae_edge.exporters.subject import Subject
 from cvae_edge.training.model import Weights
 
 _ALPHAS = (0.25, 0.5, 0.75, 1.0)
-_CHOOSING_IMAGES = 1000
+_CHOOSING_IMAGES = 2000
+_DENSE_LEVELS = 127
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How one format's int8 differs from another's."""
+    """How int8 is done in one format, for one role."""
 
-    levels: int  # kernels go from -levels to levels
+    conv_levels: int  # kernels of convolutions go from -levels to levels
     per_channel_dense: bool
-    float_outputs: bool  # mean and logvar stay float
+    float_dense: bool  # dense layers compute with floats; only their kernels are stored as int8
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Activations that stay float."""
+        return ("z", "mean", "logvar") if self.float_dense else ()
 
 
+# ONNX, 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640
+# fits, 2 * 255 * 127 saturates: this is right on every processor. Its dense layers are a small part
+# of the work and cost the most nats, by rounding z, so they keep to floats.
+_ONNX = Scheme(conv_levels=64, per_channel_dense=True, float_dense=True)
 SCHEMES = {
-    # Dense kernels per tensor: a scale and a zero point for each of the grid's units would weigh
-    # half as much as the kernel itself.
-    "tflite": Scheme(levels=127, per_channel_dense=False, float_outputs=False),
-    # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640
-    # fits, 2 * 255 * 127 saturates: this is right on every processor.
-    "onnx": Scheme(levels=64, per_channel_dense=True, float_outputs=True),
+    ("onnx", "encoder"): _ONNX,
+    ("onnx", "decoder"): _ONNX,
+    ("tflite", "encoder"): Scheme(127, per_channel_dense=True, float_dense=False),
+    # A scale and a zero point for each of the grid's units would weigh half as much as its kernel.
+    ("tflite", "decoder"): Scheme(127, per_channel_dense=False, float_dense=False),
 }
 
 
@@ -106,11 +115,10 @@ class _Simulation:
         build: Callable[[Mark], keras.Model],
         inputs: Mapping[str, Array],
     ) -> None:
-        skipped = ("mean", "logvar") if scheme.float_outputs else ()
         self._candidates = {
             name: candidates(value, is_logits=name == "x_logits")
             for name, value in observe(build, inputs).items()
-            if name not in skipped
+            if name not in scheme.skipped
         }
         self._chosen = {name: next(iter(c)) for name, c in self._candidates.items()}
         if "symmetric min-max" in self._candidates.get("x_logits", ()):
@@ -173,7 +181,8 @@ def round_kernels(network: keras.Model, scheme: Scheme) -> None:
         others = tuple(axis for axis in range(kernel.ndim) if axis != out)
         if kernel.ndim == 2 and not scheme.per_channel_dense:
             others = (0, 1)
-        scale = np.abs(kernel).max(axis=others, keepdims=True) / scheme.levels
+        levels = _DENSE_LEVELS if kernel.ndim == 2 else scheme.conv_levels
+        scale = np.abs(kernel).max(axis=others, keepdims=True) / levels
         scale = np.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros
         layer.kernel.assign(np.rint(kernel / scale) * scale)
 
