@@ -137,7 +137,7 @@ def score(model: EdgeCVAE, rounds: int) -> dict[str, Any]:
         "encode": lambda: model.encode(x),
         "decode": lambda: model.decode(z),
     }
-    seconds = take_turns(works, repeats=1, rounds=max(3, rounds // 3))
+    seconds = take_turns(works, repeats=1, rounds=max(2, rounds // 5))
     both = [a + b for a, b in zip(seconds["encode"], seconds["decode"], strict=True)]
     return {"score of 10,000 / encode + decode of them": compare(seconds["score"], both)}
 
@@ -193,13 +193,16 @@ def main() -> None:
     bare = ort.InferenceSession(
         str(bundle / "decoder.onnx"), providers=["CPUExecutionProvider"]
     )  # its defaults, all of them
-    write(
-        one_image(model, bare, options.rounds)
-        | large_batch(model, bare, options.rounds)
-        | portable_noise(model.latent_dim, options.rounds)
-        | score(model, options.rounds)
-        | cold_start(bundle, model.latent_dim, options.rounds)
-    )
+    figures: dict[str, Any] = {}
+    for part in (
+        lambda: one_image(model, bare, options.rounds),
+        lambda: large_batch(model, bare, options.rounds),
+        lambda: portable_noise(model.latent_dim, options.rounds),
+        lambda: cold_start(bundle, model.latent_dim, options.rounds),
+        lambda: score(model, options.rounds),
+    ):
+        figures |= part()
+        write(figures)  # after each part, so that a stopped run leaves what it has
 
 
 if __name__ == "__main__":
