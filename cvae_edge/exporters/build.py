@@ -108,8 +108,7 @@ class Builder:
             plan = self._plan(kind, lowering)
             weights, mark = plan.weights, fake_quantize(plan.ranges)
         network = self._network(kind.role, weights, "channels_last", lowering, mark)
-        per_channel = kind.precision != "int8" or SCHEMES["tflite", kind.role].per_channel_dense
-        content = tflite.to_tflite(network, kind.precision, self.settings.io, per_channel)
+        content = tflite.to_tflite(network, kind.precision, self.settings.io)
         return content, None, tflite.tensors(content)
 
     def _network(
@@ -134,7 +133,7 @@ class Builder:
     def _plan(self, kind: Kind, lowering: Lowering | None) -> Plan:
         key = (kind.role, kind.format, lowering or "subpixel")
         if key not in self._plans:
-            scheme = SCHEMES[kind.format, kind.role]
+            scheme = SCHEMES[kind.format]
             self._plans[key] = make_plan(self.subject, kind.role, scheme, key[2], self.calibration)
         return self._plans[key]
 

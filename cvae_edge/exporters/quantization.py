@@ -24,16 +24,15 @@ from cvae_edge.exporters.subject import Subject
 from cvae_edge.training.model import Weights
 
 _ALPHAS = (0.25, 0.5, 0.75, 1.0)
-_CHOOSING_IMAGES = 2000
+_CHOOSING_IMAGES = 1000
 _DENSE_LEVELS = 127
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How int8 is done in one format, for one role."""
+    """How int8 is done in one format."""
 
     conv_levels: int  # kernels of convolutions go from -levels to levels
-    per_channel_dense: bool
     float_dense: bool  # dense layers compute with floats; only their kernels are stored as int8
 
     @property
@@ -45,13 +44,9 @@ class Scheme:
 # ONNX, 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640
 # fits, 2 * 255 * 127 saturates: this is right on every processor. Its dense layers are a small part
 # of the work and cost the most nats, by rounding z, so they keep to floats.
-_ONNX = Scheme(conv_levels=64, per_channel_dense=True, float_dense=True)
 SCHEMES = {
-    ("onnx", "encoder"): _ONNX,
-    ("onnx", "decoder"): _ONNX,
-    ("tflite", "encoder"): Scheme(127, per_channel_dense=True, float_dense=False),
-    # A scale and a zero point for each of the grid's units would weigh half as much as its kernel.
-    ("tflite", "decoder"): Scheme(127, per_channel_dense=False, float_dense=False),
+    "onnx": Scheme(conv_levels=64, float_dense=True),
+    "tflite": Scheme(conv_levels=127, float_dense=False),
 }
 
 
@@ -179,8 +174,6 @@ def round_kernels(network: keras.Model, scheme: Scheme) -> None:
         kernel = layer.kernel.numpy()
         out = 2 if isinstance(layer, layers.Conv2DTranspose) else kernel.ndim - 1
         others = tuple(axis for axis in range(kernel.ndim) if axis != out)
-        if kernel.ndim == 2 and not scheme.per_channel_dense:
-            others = (0, 1)
         levels = _DENSE_LEVELS if kernel.ndim == 2 else scheme.conv_levels
         scale = np.abs(kernel).max(axis=others, keepdims=True) / levels
         scale = np.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros

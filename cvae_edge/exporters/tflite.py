@@ -23,16 +23,13 @@ from cvae_edge.training.quiet import quiet
 Pair = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # inputs and outputs
 
 
-def to_tflite(
-    network: keras.Model, precision: str, io: str = "float32", per_channel_dense: bool = True
-) -> bytes:
+def to_tflite(network: keras.Model, precision: str, io: str = "float32") -> bytes:
     """Convert a network; its signature has the network's tensor names.
 
     Args:
         network: for int8, with fake quantization after every activation.
         precision: float32, float16 (weights), dynamic_range or int8 (all-integer).
         io: type of an int8 file's inputs and outputs, float32 or int8.
-        per_channel_dense: whether each unit of a dense layer has a scale of its own.
     """
     with tempfile.TemporaryDirectory() as folder:
         with quiet():
@@ -44,8 +41,6 @@ def to_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if not per_channel_dense:
-            converter._experimental_disable_per_channel_quantization_for_dense_layers = True
         if precision == "int8" and io == "int8":
             converter.inference_input_type = converter.inference_output_type = tf.int8
         return convert(converter)

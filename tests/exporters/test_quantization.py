@@ -36,8 +36,8 @@ def exported(tiny_bundle: Path) -> Exported:
 def test_kernels_are_rounded_to_a_schemes_integers(subject: Subject, format: str) -> None:
     network = decoder_network(subject.config, subject.weights, "channels_last", "transposed")
     before = network.get_layer("up_1").kernel.numpy()
-    round_kernels(network, SCHEMES[format, "decoder"])
-    after, levels = network.get_layer("up_1").kernel.numpy(), SCHEMES[format, "decoder"].conv_levels
+    round_kernels(network, SCHEMES[format])
+    after, levels = network.get_layer("up_1").kernel.numpy(), SCHEMES[format].conv_levels
     scale = np.abs(before).max(axis=(0, 1, 3), keepdims=True) / levels
     np.testing.assert_allclose(after / scale, np.rint(after / scale), atol=1e-3)
     assert (np.abs(after - before) <= 0.5001 * scale).all()
@@ -73,7 +73,7 @@ def test_the_simulation_computes_what_the_file_does(
         model = onnx.to_onnx(build("channels_first", lambda name, value: value))
         model = onnx_quantization.to_int8(model, ranges, inputs)
         content, tensors, opset = onnx.describe(model, {}), onnx.tensors(model), 17
-    round_kernels(simulation, SCHEMES[format, "decoder"])
+    round_kernels(simulation, SCHEMES[format])
     kind = Kind("decoder", format, "int8")
     artifact = replace(
         Builder(subject, Settings()).build(Kind("decoder", format, "float32")).artifact,
