@@ -1,6 +1,6 @@
 """What each precision costs in nats, bytes and time, beside the tools' own quantization.
 
-    python benchmarks/quantization.py RUN BUNDLE [--images 2000]
+    python benchmarks/quantization.py RUN BUNDLE [--images 500]
 
 RUN is a finished run, BUNDLE its export with --quantize all. The converter's quantizer and Google's
 ai-edge-quantizer get the same float32 file and the same calibration set, where they are installed;
@@ -30,19 +30,15 @@ from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E40
 from cvae_edge.exporters.measurement import Elbos, HalfCodec  # noqa: E402
 from cvae_edge.exporters.naive import naive_export  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
-from cvae_edge.runtime.graph import GraphCodec, open_graph  # noqa: E402
 
 
-def pairs(bundle: Bundle, elbos: Elbos) -> dict[str, float]:
-    """The loss in nats of each format's pair of one precision."""
-    losses = {}
-    for format in ("onnx", "tflite"):
-        for precision in ("float32", "float16", "dynamic_range", "int8"):
-            files = [bundle.manifest.find(r, format, precision) for r in ("encoder", "decoder")]
-            graphs = [open_graph(a, bundle.read(a)) for a in files]
-            elbo = elbos.of(GraphCodec(*graphs))
-            losses[f"{format} {precision}"] = round(elbos.trained - elbo, 4)
-    return losses
+def pairs(bundle: Bundle) -> dict[str, float]:
+    """The loss in nats of each format's pair of one precision, as the export measured it."""
+    return {
+        f"{p['format']} {p['encoder']}": round(-p["elbo_difference"], 4)
+        for p in bundle.manifest.report["pairs"]
+        if p["encoder"] == p["decoder"]
+    }
 
 
 def sizes(bundle: Bundle) -> dict[str, float]:
@@ -182,17 +178,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=500)
     arguments = parser.parse_args()
     subject, bundle = load_subject(arguments.run), Bundle.open(arguments.bundle)
     elbos = Elbos(subject, arguments.images)
     inputs = calibration_set(subject, 500)
     figures = {
-        "trained_elbo": elbos.trained,
-        "test_images": elbos.images,
-        "pair_loss_nats": pairs(bundle, elbos),
+        "trained_elbo": bundle.manifest.report["trained_elbo"],
+        "test_images": bundle.manifest.report["images"],
+        "pair_loss_nats": pairs(bundle),
         "int8_size_ratio": sizes(bundle),
         "speed_ratio": speeds(bundle, subject, inputs["z"]),
+        "quantizer_images": elbos.images,
         "quantizers": quantizers(bundle, elbos, subject, inputs),
         "tflite_micro_arena_bytes": arena(
             bundle.read(bundle.manifest.find("decoder", "tflite", "int8"))
@@ -220,7 +217,7 @@ def report(figures: dict[str, Any]) -> str:
         f"The trained model's ELBO is {figures['trained_elbo']:.3f} nats on "
         f"{figures['test_images']} test images.\n\n"
         + record.markdown_table(("figure", "value"), rows)
-        + "\nQuantizers of TFLite files:\n\n"
+        + f"\nQuantizers of TFLite files, on {figures['quantizer_images']} test images:\n\n"
         + record.markdown_table(columns, tools)
     )
 

@@ -96,20 +96,22 @@ def test_tflite_files_have_built_in_operators_only(bundle: Bundle, file: str) ->
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
 def test_int8_is_really_int8(bundle: Bundle, role: str, format: str) -> None:
     report = bundle.manifest.find(role, format, "int8").report
-    assert report["operators"]["float"] == {}
-    assert report["operators"]["integer_share"] == 1.0
+    floats = set(report["operators"]["float"])
+    assert floats == ({"Gemm"} if format == "onnx" else set())
+    assert report["operators"]["integer_share"] >= 0.5
     float32 = bundle.manifest.find(role, format).report
     assert float32["operators"]["integer_share"] == 0.0
 
 
-def test_int8_onnx_kernels_have_7_bits(bundle: Bundle) -> None:
+def test_int8_onnx_convolutions_cannot_saturate(bundle: Bundle) -> None:
     for role in ("encoder", "decoder"):
         content = bundle.read(bundle.manifest.find(role, "onnx", "int8"))
         for tensor in onnx.load_from_string(content).graph.initializer:
             if tensor.name.endswith("kernel_quantized"):
                 values = onnx.numpy_helper.to_array(tensor)
                 assert values.dtype == np.int8
-                assert np.abs(values.astype(int)).max() <= 64
+                if values.ndim == 4:  # two products of a u8 and a kernel's value fit in 16 bits
+                    assert 2 * 255 * np.abs(values.astype(int)).max() <= 2**15 - 1
 
 
 def test_int8_inputs_and_outputs_when_asked(tiny_run: Path) -> None:
