@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cvae_edge.config import ModelConfig
+from cvae_edge.config import Binarize, ModelConfig
 from cvae_edge.errors import BundleError, ConfigError
 
 FORMAT_VERSION = 1
@@ -74,7 +74,7 @@ class Manifest:
 
     name: str
     model: ModelConfig
-    binarize: str  # what the encoder was trained on: static | dynamic | none
+    binarize: Binarize  # what the encoder was trained on
     artifacts: tuple[Artifact, ...]
     files: dict[str, str]  # further files (golden.npz, samples.png, README.md) and their SHA-256
     training: dict[str, Any]
