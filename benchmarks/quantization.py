@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import importlib.util
 import io
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from cvae_edge.training.quiet import import_tensorflow, quiet
 import_tensorflow()
 
 from cvae_edge.bundle import Artifact, Bundle  # noqa: E402
+from cvae_edge.exporters import tflite  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
 from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E402
 from cvae_edge.exporters.measurement import Elbos, HalfCodec  # noqa: E402
@@ -124,17 +126,14 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
 
 def codec(artifact: Artifact, content: bytes, subject: Subject) -> HalfCodec:
     """Any tool's file with the trained model's other half; tools name tensors as they like."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    with quiet():
-        runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
+    inputs, outputs = tflite.tensors(content)
+    graph = open_graph(dataclasses.replace(artifact, inputs=inputs, outputs=outputs), content)
     wanted = [t.name for t in artifact.outputs]
-    (given,) = runner.get_input_details()
 
-    def run(**inputs: np.ndarray) -> dict[str, np.ndarray]:
-        (x,) = inputs.values()
-        outputs = runner(**{given: x})
-        return outputs if set(wanted) == set(outputs) else {wanted[0]: next(iter(outputs.values()))}
+    def run(**values: np.ndarray) -> dict[str, np.ndarray]:
+        (x,) = values.values()
+        got = graph(**{inputs[0].name: x})
+        return got if set(wanted) == set(got) else {wanted[0]: next(iter(got.values()))}
 
     return HalfCodec(artifact.role, run, subject.trained)
 

@@ -83,23 +83,28 @@ def to_int8(
 
 
 def _store_as_int8(graph: onnx.GraphProto, dense: onnx.NodeProto) -> None:
-    """Put a DequantizeLinear before a dense layer's kernel (inputs, units)."""
+    """Make a dense layer's kernel (inputs, units) of s8 integers and a scale for each unit.
+
+    By Cast and Mul: onnxruntime computes them once, when it opens the file, but a DequantizeLinear
+    at every run.
+    """
     name = dense.input[1]
     tensor = next(t for t in graph.initializer if t.name == name)
     kernel = onnx.numpy_helper.to_array(tensor)
     scale = np.maximum(np.abs(kernel).max(axis=0) / 127, np.finfo(np.float32).tiny)
     scale = scale.astype(np.float32)
-    arrays = {
-        f"{name}_quantized": np.rint(kernel / scale).astype(np.int8),
-        f"{name}_scale": scale,
-        f"{name}_zero_point": np.zeros(len(scale), np.int8),
-    }
+    integers, scales, floats = f"{name}_quantized", f"{name}_scale", f"{name}_float"
     graph.initializer.remove(tensor)
-    graph.initializer.extend(onnx.numpy_helper.from_array(a, n) for n, a in arrays.items())
-    node = onnx.helper.make_node(
-        "DequantizeLinear", list(arrays), [name], name=f"{name}:DQ", axis=1
+    graph.initializer.append(
+        onnx.numpy_helper.from_array(np.rint(kernel / scale).astype(np.int8), integers)
     )
-    graph.node.insert(0, node)
+    graph.initializer.append(onnx.numpy_helper.from_array(scale, scales))
+    cast = onnx.helper.make_node(
+        "Cast", [integers], [floats], name=f"{floats}:Cast", to=onnx.TensorProto.FLOAT
+    )
+    multiply = onnx.helper.make_node("Mul", [floats, scales], [name], name=f"{name}:Mul")
+    graph.node.insert(0, cast)
+    graph.node.insert(1, multiply)
 
 
 def _overrides(

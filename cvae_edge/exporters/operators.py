@@ -53,7 +53,7 @@ def _onnx_classes(content: bytes) -> list[tuple[str, str]]:
     return [
         (node.op_type, _onnx_class(node, makers, users))
         for node in graph.node
-        if node.op_type not in _IDLE
+        if node.op_type not in _IDLE and not node.output[0].endswith("/kernel")  # a constant
     ]
 
 
