@@ -32,6 +32,7 @@ from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E40
 from cvae_edge.exporters.measurement import Elbos, HalfCodec  # noqa: E402
 from cvae_edge.exporters.naive import naive_export  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
+from cvae_edge.runtime.graph import open_graph  # noqa: E402
 
 
 def pairs(bundle: Bundle) -> dict[str, float]:
