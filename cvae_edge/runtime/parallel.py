@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-# A chunk's activations stay in a core's second-level cache, and its Python is a hundredth of its
-# arithmetic.
-CHUNK = 16
+# Large enough that a chunk's Python and the loading of its weights into the cache are a few percent
+# of its arithmetic, small enough that a thread's activations stay at 15 MB.
+CHUNK = 32
 _SMALL = 4  # batches below this take less time than waking a thread is worth
 
 
