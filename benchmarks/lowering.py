@@ -19,7 +19,6 @@ from cvae_edge.training.quiet import import_tensorflow
 
 import_tensorflow()
 
-from cvae_edge.bundle import FORMATS, LOWERINGS, PRECISIONS  # noqa: E402
 from cvae_edge.exporters import lowering_table, onnx, onnx_quantization, tflite  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set, candidates, observe  # noqa: E402
 from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E402
@@ -27,6 +26,7 @@ from cvae_edge.exporters.naive import naive_export  # noqa: E402
 from cvae_edge.exporters.networks import decoder_network, unmarked  # noqa: E402
 from cvae_edge.exporters.quantization import fake_quantize  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
+from cvae_edge.manifest import FORMATS, LOWERINGS, PRECISIONS  # noqa: E402
 
 BATCHES = {"onnx": (1, 100), "tflite": (1,)}
 

@@ -25,13 +25,14 @@ from cvae_edge.training.quiet import import_tensorflow, quiet
 
 import_tensorflow()
 
-from cvae_edge.bundle import Artifact, Bundle  # noqa: E402
+from cvae_edge.bundle import Bundle  # noqa: E402
 from cvae_edge.exporters import tflite  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
 from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E402
 from cvae_edge.exporters.measurement import Elbos, HalfCodec  # noqa: E402
 from cvae_edge.exporters.naive import naive_export  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
+from cvae_edge.manifest import Artifact  # noqa: E402
 from cvae_edge.runtime.graph import open_graph  # noqa: E402
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cvae_edge.bundle import Bundle, Manifest, new_bundle, parse_manifest, write_manifest
+from cvae_edge.bundle import Bundle, new_bundle, write_manifest
 from cvae_edge.config import ModelConfig
 from cvae_edge.errors import BundleError
+from cvae_edge.manifest import Manifest, parse_manifest
 
 TINY = Path(__file__).parent / "data" / "tiny"
 

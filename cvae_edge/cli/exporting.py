@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge import bundle
+from cvae_edge import bundle, manifest
 from cvae_edge.cli.output import print_json, progress_bar
 from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
 from cvae_edge.errors import ConfigError
@@ -18,7 +18,7 @@ _PRECISIONS = {
     "dynamic": ("dynamic_range",),
     "int8": ("int8",),
 }
-_PRECISIONS["all"] = bundle.PRECISIONS[1:]
+_PRECISIONS["all"] = manifest.PRECISIONS[1:]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def export(
 ) -> None:
     """Export encoder and decoder, check every file, and say what each costs."""
     formats = _choose(
-        {"onnx": ("onnx",), "tflite": ("tflite",), "all": bundle.FORMATS}, format, "--format"
+        {"onnx": ("onnx",), "tflite": ("tflite",), "all": manifest.FORMATS}, format, "--format"
     )
     precisions = _choose(_PRECISIONS, quantize, "--quantize")
     need_tensorflow()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.cli.output import print_error, print_table
 from cvae_edge.errors import ParityError
+from cvae_edge.manifest import Artifact
 
 if TYPE_CHECKING:
     from cvae_edge.exporters.export import ExportResult

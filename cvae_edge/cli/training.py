@@ -88,7 +88,7 @@ def evaluate(
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Evaluate the ELBO and the importance-weighted bound on test images."""
-    from cvae_edge import bundle
+    from cvae_edge import bundle, manifest
 
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None, note="")
@@ -96,7 +96,7 @@ def evaluate(
         def on_batch(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if (target / bundle.MANIFEST).exists():
+        if (target / manifest.MANIFEST).exists():
             from cvae_edge.runtime.evaluate import evaluate_bundle
 
             result = evaluate_bundle(

@@ -9,7 +9,6 @@ from functools import cached_property
 
 import keras
 
-from cvae_edge.bundle import Artifact
 from cvae_edge.elbo import Array
 from cvae_edge.exporters import onnx, onnx_quantization, tflite
 from cvae_edge.exporters.calibration import calibration_set
@@ -25,6 +24,7 @@ from cvae_edge.exporters.networks import (
 from cvae_edge.exporters.quantization import SCHEMES, Plan, fake_quantize, make_plan
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject
+from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.graph import Graph, open_graph
 from cvae_edge.training.model import Weights
 from cvae_edge.training.quiet import quiet

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from cvae_edge import noise
-from cvae_edge.bundle import Artifact, Manifest
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
+from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.runtime.graph import Graph
 from cvae_edge.runtime.sigmoid import sigmoid
 

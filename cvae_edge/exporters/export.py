@@ -11,14 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cvae_edge.bundle import (
-    GOLDEN,
-    Manifest,
-    check_output,
-    new_bundle,
-    sha256_of,
-    write_manifest,
-)
+from cvae_edge.bundle import check_output, new_bundle, sha256_of, write_manifest
 from cvae_edge.errors import ParityError
 from cvae_edge.exporters import card
 from cvae_edge.exporters.build import Builder, Exported
@@ -31,6 +24,7 @@ from cvae_edge.exporters.measurement import (
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject, load_subject
+from cvae_edge.manifest import GOLDEN, Manifest
 from cvae_edge.version import __version__
 
 _GOLDEN_IMAGES = 16

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cvae_edge.bundle import Artifact
 from cvae_edge.elbo import Array, Codec, evaluate
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.latency import Call, make_call, median_latencies
@@ -15,6 +14,7 @@ from cvae_edge.exporters.operators import count_operators
 from cvae_edge.exporters.parity import Difference, check_parity
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.tolerance import measure_tolerance
+from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.graph import Graph, GraphCodec
 
 _SLOWER = 1.05  # what timing cannot tell apart is not called slower

@@ -13,8 +13,8 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 
-from cvae_edge.bundle import Tensor
 from cvae_edge.config import require
+from cvae_edge.manifest import Tensor
 from cvae_edge.training.quiet import quiet
 
 DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 from ai_edge_litert import schema_py_generated as schema
 
-from cvae_edge.bundle import Artifact
+from cvae_edge.manifest import Artifact
 
 # These convert values or move them, and compute nothing.
 _IDLE = {

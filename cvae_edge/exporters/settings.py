@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cvae_edge.bundle import FORMATS, LOWERINGS, PRECISIONS, ROLES
 from cvae_edge.config import require
 from cvae_edge.exporters.lowering_table import FASTEST
 from cvae_edge.exporters.networks import Lowering
+from cvae_edge.manifest import FORMATS, LOWERINGS, PRECISIONS, ROLES
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from cvae_edge.bundle import Tensor
+from cvae_edge.manifest import Tensor
 from cvae_edge.training.quiet import quiet
 
 Pair = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # inputs and outputs

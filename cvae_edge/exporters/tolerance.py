@@ -19,10 +19,10 @@ import onnxruntime as ort
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from cvae_edge.bundle import Artifact, Tensor
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import ParityValueError, Reference
+from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.runtime.verify import largest_difference
 from cvae_edge.training.quiet import quiet
 

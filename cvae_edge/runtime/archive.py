@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from cvae_edge.bundle import MANIFEST
 from cvae_edge.errors import BundleError
+from cvae_edge.manifest import MANIFEST
 
 # A bundle has about twenty files and a few MB. These bounds are far above that, and far below what
 # a file made to exhaust a device's memory would ask for.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from cvae_edge.bundle import Artifact
 from cvae_edge.elbo import Array
+from cvae_edge.manifest import Artifact
 
 
 class Graph(Protocol):

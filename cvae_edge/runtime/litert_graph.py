@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from cvae_edge.bundle import Artifact
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError, DependencyError
+from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.parallel import available_cores
 from cvae_edge.runtime.sigmoid import sigmoid
 

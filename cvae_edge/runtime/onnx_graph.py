@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import onnxruntime as ort
 
-from cvae_edge.bundle import Artifact
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError
+from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.parallel import available_cores
 from cvae_edge.runtime.providers import check_provider, provider_name
 

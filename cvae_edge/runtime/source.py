@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cvae_edge.bundle import MANIFEST, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError
+from cvae_edge.manifest import MANIFEST
 
 Source = str | Path | bytes | Mapping[str, bytes]
 

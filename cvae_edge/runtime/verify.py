@@ -11,9 +11,10 @@ from typing import Literal
 
 import numpy as np
 
-from cvae_edge.bundle import GOLDEN, Artifact, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError, DependencyError
+from cvae_edge.manifest import GOLDEN, Artifact
 from cvae_edge.runtime.graph import open_graph
 
 Status = Literal["ok", "failed", "skipped"]

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cvae_edge.bundle import Artifact, Tensor
 from cvae_edge.exporters.parity import (
     ParityNameError,
     ParityShapeError,
@@ -14,6 +13,7 @@ from cvae_edge.exporters.parity import (
     check_parity,
 )
 from cvae_edge.exporters.subject import load_subject
+from cvae_edge.manifest import Artifact, Tensor
 
 
 @pytest.fixture(scope="module")

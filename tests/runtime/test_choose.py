@@ -6,8 +6,9 @@ import dataclasses
 
 import pytest
 
-from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError, DependencyError
+from cvae_edge.manifest import Artifact
 from cvae_edge.runtime import choose
 from cvae_edge.runtime.choose import choose_artifact, choose_format
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from cvae_edge import EdgeCVAE, Posterior
-from cvae_edge.bundle import GOLDEN, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import evaluate, kl_analytic, reparameterize
 from cvae_edge.errors import BundleError, ConfigError, CvaeEdgeError, DataError
+from cvae_edge.manifest import GOLDEN
 from cvae_edge.noise import standard_normal
 from cvae_edge.runtime.graph import GraphCodec, open_graph
 

@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 
 from cvae_edge import EdgeCVAE
-from cvae_edge.bundle import MANIFEST, parse_manifest
 from cvae_edge.errors import CvaeEdgeError, DataError
+from cvae_edge.manifest import MANIFEST, parse_manifest
 from cvae_edge.runtime.inputs import read_images, read_latents
 
 hypothesis = pytest.importorskip("hypothesis")

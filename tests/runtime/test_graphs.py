@@ -8,8 +8,9 @@ import threading
 import numpy as np
 import pytest
 
-from cvae_edge.bundle import Artifact, Bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError
+from cvae_edge.manifest import Artifact
 from cvae_edge.noise import standard_normal
 from cvae_edge.runtime import memory
 from cvae_edge.runtime.graph import open_decoder, open_graph

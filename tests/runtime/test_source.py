@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cvae_edge import EdgeCVAE
-from cvae_edge.bundle import MANIFEST
 from cvae_edge.errors import BundleError
+from cvae_edge.manifest import MANIFEST
 from cvae_edge.runtime import source
 from cvae_edge.runtime.source import default_bundle, open_bundle
 
