@@ -88,8 +88,8 @@ def write(figures: dict[str, Any]) -> None:
     means = [f"{np.mean([row['auc'][c] for row in digits.values()]):.3f}" for c in columns]
     text = record.markdown_table(["left out", "test ELBO", *columns], [*rows, ["mean", "", *means]])
     text += (
-        f"\nColumns are precision and samples. at most {figures['images']} training "
-        f"images and {figures['epochs']} epochs each, so a floor; {NORMAL_IMAGES} test images of the other "
+        f"\nColumns are precision and samples. At most {figures['images']} training images and "
+        f"{figures['epochs']} epochs each, so a floor; {NORMAL_IMAGES} test images of the other "
         "digits against all of the left-out one.\n"
     )
     record.write("anomaly", figures, "ROC AUC of score for a digit the model never saw", text)
