@@ -15,7 +15,7 @@ from typing import Any
 
 import record
 
-from cvae_edge.training.quiet import import_tensorflow
+from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import record
 
-from cvae_edge.training.quiet import import_tensorflow, quiet
+from cvae_edge.quiet import quiet
+from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import record
 
 from cvae_edge.config import PRESETS, RECIPES, DataConfig
-from cvae_edge.training.quiet import import_tensorflow
+from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 

@@ -20,7 +20,7 @@ import record
 
 from cvae_edge.config import ModelConfig, TrainConfig
 from cvae_edge.datasets.packaged import read_mnist
-from cvae_edge.training.quiet import import_tensorflow
+from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 

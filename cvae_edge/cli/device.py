@@ -11,6 +11,7 @@ import typer
 
 from cvae_edge.cli.output import print_json, progress_bar
 from cvae_edge.config import require
+from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
     from cvae_edge.runtime.inputs import NamedImages
@@ -198,9 +199,10 @@ def _load(
         require(not (json and out == "-"), "--json and --out - both want standard output", "both")
     from cvae_edge.runtime.model import EdgeCVAE
 
-    return EdgeCVAE.load(
-        bundle, precision=precision, format=format, threads=threads, provider=provider
-    )
+    with quiet():  # LiteRT announces its delegate
+        return EdgeCVAE.load(
+            bundle, precision=precision, format=format, threads=threads, provider=provider
+        )
 
 
 def _read(sources: list[str], model: EdgeCVAE, resize: bool) -> NamedImages:

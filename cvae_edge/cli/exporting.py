@@ -11,6 +11,7 @@ from cvae_edge import bundle, manifest
 from cvae_edge.cli.output import print_json, progress_bar
 from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
 from cvae_edge.errors import ConfigError
+from cvae_edge.quiet import quiet
 
 _PRECISIONS = {
     "none": (),
@@ -87,7 +88,8 @@ def verify(
     from cvae_edge.runtime.verify import verify_bundle
 
     opened = bundle.Bundle.open(target or default_bundle())
-    checks = verify_bundle(opened, threads, provider)
+    with quiet():  # LiteRT announces its delegate
+        checks = verify_bundle(opened, threads, provider)
     if json:
         print_json([dataclasses.asdict(check) for check in checks])
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge import bundle
+from cvae_edge.bundle import Bundle
 from cvae_edge.cli.output import print_table, progress_bar
 from cvae_edge.cli.report import print_artifacts, print_checks, require_right
 from cvae_edge.cli.training import need_tensorflow, plan, run_training
@@ -66,7 +66,7 @@ def _export() -> None:
 def _verify() -> None:
     from cvae_edge.runtime.verify import verify_bundle
 
-    checks = verify_bundle(bundle.Bundle.open(_BUNDLE))
+    checks = verify_bundle(Bundle.open(_BUNDLE))
     print_checks("checked on this machine", checks)
     require_right(str(_BUNDLE), checks)
 

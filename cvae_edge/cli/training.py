@@ -126,7 +126,7 @@ def need_tensorflow() -> None:
             f"this command needs {', '.join(missing)}, not installed here: "
             "pip install 'cvae-edge[train]'"
         )
-    from cvae_edge.training.quiet import import_tensorflow
+    from cvae_edge.training.framework import import_tensorflow
 
     import_tensorflow()
 

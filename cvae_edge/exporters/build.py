@@ -25,9 +25,9 @@ from cvae_edge.exporters.quantization import SCHEMES, Plan, fake_quantize, make_
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.manifest import Artifact
+from cvae_edge.quiet import quiet
 from cvae_edge.runtime.graph import Graph, open_graph
 from cvae_edge.training.model import Weights
-from cvae_edge.training.quiet import quiet
 
 _UNMARKED: Mark = unmarked
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from ai_edge_litert.interpreter import Interpreter
 
-from cvae_edge.training.quiet import quiet
+from cvae_edge.quiet import quiet
 
 Call = Callable[[], object]
 _WARM_UP = 10

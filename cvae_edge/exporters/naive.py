@@ -19,7 +19,7 @@ from onnxruntime.quantization import quantize_dynamic, quantize_static
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.onnx_quantization import CalibrationBatches, to_float16
 from cvae_edge.exporters.tflite import convert
-from cvae_edge.training.quiet import quiet
+from cvae_edge.quiet import quiet
 
 _OPSET = 17
 

@@ -15,7 +15,7 @@ import tf2onnx
 
 from cvae_edge.config import require
 from cvae_edge.manifest import Tensor
-from cvae_edge.training.quiet import quiet
+from cvae_edge.quiet import quiet
 
 DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
 OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18

@@ -20,7 +20,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.calibration import Range
-from cvae_edge.training.quiet import quiet
+from cvae_edge.quiet import quiet
 
 _MOVES = ("Reshape", "Transpose", "DepthToSpace")  # they move values and change none
 

@@ -18,7 +18,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from cvae_edge.manifest import Tensor
-from cvae_edge.training.quiet import quiet
+from cvae_edge.quiet import quiet
 
 Pair = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # inputs and outputs
 

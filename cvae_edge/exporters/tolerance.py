@@ -23,8 +23,8 @@ from cvae_edge.elbo import Array
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import ParityValueError, Reference
 from cvae_edge.manifest import Artifact, Tensor
+from cvae_edge.quiet import quiet
 from cvae_edge.runtime.verify import largest_difference
-from cvae_edge.training.quiet import quiet
 
 FLOOR = 1e-4
 _FLOAT32_SHARE = 10.0  # float32 differs by rounding alone, which another machine may double

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
-from cvae_edge.training.quiet import import_tensorflow
+from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 

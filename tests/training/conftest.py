@@ -10,7 +10,7 @@ from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
 if importlib.util.find_spec("tensorflow") is None:
     collect_ignore_glob = ["test_*.py"]
 else:
-    from cvae_edge.training.quiet import import_tensorflow
+    from cvae_edge.training.framework import import_tensorflow
     from cvae_edge.training.run import RunConfig
 
     import_tensorflow()

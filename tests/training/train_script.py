@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
-from cvae_edge.training.quiet import import_tensorflow
+from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 

@@ -1,4 +1,4 @@
-"""TensorFlow and its converters write to file descriptor 2 as they start; users need none of it."""
+"""Frameworks write to file descriptor 2 as they start; users need none of it. Stdlib only."""
 
 from __future__ import annotations
 
@@ -28,13 +28,3 @@ def quiet() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(own, 2)
             os.close(own)
-
-
-def import_tensorflow() -> None:
-    """Import TensorFlow without its start-up messages, those of its later use included."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors stay
-    with quiet():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices("GPU")  # what probes for drivers, and says so
-        tf.get_logger().setLevel("ERROR")
