@@ -87,6 +87,7 @@ class _Interpreter:
         got = {kind: set(names) for kind, names in signature.items()}
         if got != expected:
             raise BundleError(f"{artifact.file} must have the signature {expected}, got {got}")
+        interpreter.allocate_tensors()  # now, so that the first call does not wait for it
         self._runner = interpreter.get_signature_runner()
         self._inputs = self._runner.get_input_details()
         self._outputs = self._runner.get_output_details()
