@@ -14,6 +14,8 @@ import typer
 from cvae_edge.cli.output import print_json, print_table, progress_bar
 from cvae_edge.config import PRESETS, RECIPES, DataConfig, TrainConfig
 from cvae_edge.errors import ConfigError, DependencyError
+from cvae_edge.manifest import MANIFEST
+from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
     from cvae_edge.datasets import Dataset
@@ -88,20 +90,20 @@ def evaluate(
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Evaluate the ELBO and the importance-weighted bound on test images."""
-    from cvae_edge import bundle, manifest
-
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None, note="")
 
         def on_batch(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if (target / manifest.MANIFEST).exists():
-            from cvae_edge.runtime.evaluate import evaluate_bundle
+        if (target / MANIFEST).exists():
+            from cvae_edge.bundle import Bundle
+            from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
 
-            result = evaluate_bundle(
-                bundle.Bundle.open(target), format, encoder, decoder, data, samples, seed, on_batch
-            )
+            opened = Bundle.open(target)
+            with quiet():  # LiteRT announces its delegate
+                codec = open_codec(opened, format, encoder, decoder)
+            result = evaluate_bundle(opened, codec, data, samples, seed, on_batch)
         else:
             need_tensorflow()
             from cvae_edge.training.evaluate import evaluate_run

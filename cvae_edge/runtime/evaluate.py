@@ -12,40 +12,44 @@ from cvae_edge.errors import BundleError, DataError
 from cvae_edge.runtime.graph import GraphCodec, open_graph
 
 
+def open_codec(
+    bundle: Bundle, format: str = "onnx", encoder: str = "float32", decoder: str = "float32"
+) -> GraphCodec:
+    """Open an encoder and a decoder of a bundle, of any two precisions; devices mix them.
+
+    Raises:
+        BundleError: the bundle has no such files, or they cannot be opened.
+    """
+    artifacts = [
+        bundle.manifest.find(role, format, precision)
+        for role, precision in (("encoder", encoder), ("decoder", decoder))
+    ]
+    return GraphCodec(*(open_graph(artifact, bundle.read(artifact)) for artifact in artifacts))
+
+
 def evaluate_bundle(
     bundle: Bundle,
-    format: str = "onnx",
-    encoder: str = "float32",
-    decoder: str = "float32",
+    codec: GraphCodec,
     data: str | None = None,
     samples: int = 1,
     seed: int = 0,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Evaluate one encoder and one decoder of a bundle on test images; see ``elbo.evaluate``.
+    """Evaluate a bundle's files on test images; see ``elbo.evaluate``.
 
     Args:
         bundle: the bundle.
-        format: onnx or tflite.
-        encoder: the encoder's precision.
-        decoder: the decoder's precision; the two may differ.
+        codec: two of its files.
         data: as after ``--data``; None takes the data the model was trained on.
         samples: draws an image.
         seed: stream of the noise.
         on_batch: called after each batch with the images done and their total.
 
     Raises:
-        BundleError: no such files, or no data recorded.
+        BundleError: no data is recorded, and none given.
         DataError: the images are not of the model's shape.
     """
     manifest = bundle.manifest
-    graphs = [
-        open_graph(artifact, bundle.read(artifact))
-        for artifact in (
-            manifest.find("encoder", format, encoder),
-            manifest.find("decoder", format, decoder),
-        )
-    ]
     if data is None and "data" not in manifest.training:
         raise BundleError(f"{bundle.source} does not record its data: give --data")
     config = DataConfig(data) if data else DataConfig.from_dict(manifest.training["data"])
@@ -56,6 +60,4 @@ def evaluate_bundle(
             f"{dataset.name} has {dataset.image_shape}"
         )
     images = dataset.test.images
-    return evaluate(
-        GraphCodec(*graphs), images, manifest.binarize, samples, seed, on_batch=on_batch
-    )
+    return evaluate(codec, images, manifest.binarize, samples, seed, on_batch=on_batch)

@@ -7,7 +7,7 @@ import pytest
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, DataError
-from cvae_edge.runtime.evaluate import evaluate_bundle
+from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
 
 
 @pytest.fixture
@@ -18,7 +18,8 @@ def data(images, tmp_path):
 
 def test_a_bundles_elbo_is_the_mean_of_the_models_own_bounds(tiny, model, images, data):
     bounds = model.bounds(images, samples=3, seed=5)
-    result = evaluate_bundle(Bundle.open(tiny), data=str(data), samples=3, seed=5)
+    bundle = Bundle.open(tiny)
+    result = evaluate_bundle(bundle, open_codec(bundle), str(data), samples=3, seed=5)
     assert result.images == 50
     assert result.elbo == pytest.approx(bounds["elbo"].mean(), rel=1e-6)
     assert result.iwae == pytest.approx(bounds["iwae"].mean(), rel=1e-6)
@@ -27,22 +28,23 @@ def test_a_bundles_elbo_is_the_mean_of_the_models_own_bounds(tiny, model, images
 @pytest.mark.skipif(not importlib.util.find_spec("ai_edge_litert"), reason="LiteRT not installed")
 def test_both_formats_have_one_elbo(tiny, data):
     bundle = Bundle.open(tiny)
-    results = [evaluate_bundle(bundle, format, data=str(data)) for format in ("onnx", "tflite")]
+    results = [
+        evaluate_bundle(bundle, open_codec(bundle, format), str(data))
+        for format in ("onnx", "tflite")
+    ]
     assert results[0].elbo == pytest.approx(results[1].elbo, abs=1e-4)
 
 
 def test_what_cannot_be_evaluated_is_named(tiny, tmp_path):
     bundle = Bundle.open(tiny)
     with pytest.raises(DataError, match="which is not there"):  # what it was trained on
-        evaluate_bundle(bundle)
+        evaluate_bundle(bundle, open_codec(bundle))
     float32 = tuple(a for a in bundle.manifest.artifacts if a.precision == "float32")
     manifest = dataclasses.replace(bundle.manifest, artifacts=float32)
     with pytest.raises(BundleError, match="no int8 decoder for onnx"):
-        evaluate_bundle(
-            dataclasses.replace(bundle, manifest=manifest), decoder="int8", data="mnist"
-        )
+        open_codec(dataclasses.replace(bundle, manifest=manifest), decoder="int8")
     with pytest.raises(DataError, match=r"takes images of \(8, 8, 1\), mnist has \(28, 28, 1\)"):
-        evaluate_bundle(bundle, data="mnist")
+        evaluate_bundle(bundle, open_codec(bundle), "mnist")
 
 
 def test_the_command_prints_json_and_needs_no_tensorflow(run_cli, tiny, data, monkeypatch):
