@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -217,6 +221,26 @@ def test_an_export_that_stops_half_way_leaves_the_old_bundle_whole(
         export_bundle(tiny_run, out, ["onnx"], held_out=10)
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_export_killed_as_it_writes_leaves_the_old_bundle_whole(
+    tiny_run: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(tiny_bundle, out)
+    before = {p.name: p.read_bytes() for p in out.iterdir()}
+    command = ["export", tiny_run, "--format", "onnx", "--quantize", "none", "--out", out]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cvae_edge", *map(str, command)], stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not any(tmp_path.glob(".out-*/*.onnx")) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+    export_bundle(tiny_run, out, ["onnx"], held_out=10)  # and the next export is not in its way
+    assert Bundle.open(out).manifest.artifacts != Bundle.open(tiny_bundle).manifest.artifacts
 
 
 def test_a_float32_file_that_is_not_the_model_stops_the_export(
