@@ -2,14 +2,15 @@
 
     python benchmarks/lowering.py RUN [--rounds 60] [--write]
 
-Every file takes its turn in every round; figures are medians, one thread. TFLite files are judged
-on one image, ONNX files on the geometric mean of one image and of 100. --write puts the result into
-cvae_edge/exporters/lowering_table.py, which ``--lowering auto`` reads.
+Every file takes its turn in every round; figures are medians, with one thread and with two. TFLite
+files are judged on one image, ONNX files on the geometric mean of one image and of 100. --write
+puts the result into cvae_edge/exporters/lowering_table.py, which ``--lowering auto`` reads.
 """
 
 from __future__ import annotations
 
 import argparse
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
 from cvae_edge.manifest import FORMATS, LOWERINGS, PRECISIONS  # noqa: E402
 
 BATCHES = {"onnx": (1, 100), "tflite": (1,)}
+THREADS = (1, 2)
 
 
 def build(subject: Subject, format: str, precision: str, lowering: Any, z: Any) -> bytes:
@@ -63,8 +65,8 @@ def measure(subject: Subject, format: str, z: Any, rounds: int) -> list[dict[str
             subject.vae.decoder, format, precision, {"z": z}
         )
     rows = []
-    for batch in BATCHES[format]:
-        calls = {key: make_call(format, content, batch) for key, content in files.items()}
+    for batch, threads in product(BATCHES[format], THREADS):
+        calls = {key: make_call(format, content, batch, threads) for key, content in files.items()}
         times = median_latencies(calls, rounds if batch == 1 else rounds // 4)
         rows += [
             {
@@ -72,6 +74,7 @@ def measure(subject: Subject, format: str, z: Any, rounds: int) -> list[dict[str
                 "precision": precision,
                 "lowering": lowering,
                 "batch": batch,
+                "threads": threads,
                 "microseconds": round(time, 1),
                 "bytes": len(files[precision, lowering]),
             }
@@ -103,16 +106,14 @@ def write_table(table: dict[tuple[str, str], str]) -> None:
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    by_key = {(r["format"], r["precision"], r["lowering"], r["batch"]): r for r in rows}
+    names = ("format", "precision", "batch", "threads", "lowering")
+    times = {tuple(row[name] for name in names): row["microseconds"] for row in rows}
     lines = []
     for format in FORMATS:
-        for batch in BATCHES[format]:
-            for precision in PRECISIONS:
-                own = by_key[format, precision, "tools' own", batch]["microseconds"]
-                times = [by_key[format, precision, x, batch]["microseconds"] for x in LOWERINGS]
-                ratio = own / min(times)
-                lines.append((format, precision, batch, own, *times, f"{ratio:.2f}"))
-    columns = ("format", "precision", "images", "tools' own", *LOWERINGS, "tools' own / best")
+        for key in product((format,), PRECISIONS, BATCHES[format], THREADS):
+            own, *ours = (times[*key, lowering] for lowering in ("tools' own", *LOWERINGS))
+            lines.append((*key, own, *ours, f"{own / min(ours):.2f}"))
+    columns = (*names[:2], "images", "threads", "tools' own", *LOWERINGS, "tools' own / best")
     return record.markdown_table(columns, lines)
 
 
@@ -132,10 +133,9 @@ def main() -> None:
         "rows": rows,
         "fastest": {f"{f} {p}": lowering for (f, p), lowering in table.items()},
         "rounds": arguments.rounds,
-        "threads": 1,
         "versions": record.versions("tensorflow", "tf2onnx", "onnxruntime", "ai-edge-litert"),
     }
-    text = "Microseconds, medians, one thread.\n\n" + report(rows)
+    text = "Microseconds, medians.\n\n" + report(rows)
     record.write("lowering", figures, "Lowerings of the decoder", text)
 
 
