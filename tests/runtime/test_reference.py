@@ -45,7 +45,8 @@ def test_it_has_both_formats_in_float32_and_int8(reference):
     for role in ("encoder", "decoder"):
         for format in ("onnx", "tflite"):
             for precision in ("float32", "int8"):
-                reference.manifest.find(role, format, precision)
+                artifact = reference.manifest.find(role, format, precision)
+                assert artifact.elbo_difference > -0.1  # nats
 
 
 def test_it_knows_digits_from_noise(reference):
