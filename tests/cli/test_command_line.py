@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from cvae_edge.cli.output import print_table
+
 HEAVY = ("numpy", "onnxruntime", "tensorflow", "keras", "onnx", "matplotlib", "PIL", "rich.table")
 
 
@@ -57,3 +59,10 @@ def test_a_folder_that_is_no_bundle_is_one_sentence_and_exit_2(run_cli, tmp_path
     assert result.err == (
         f"cvae-edge: {tmp_path} is no bundle: it has no manifest.json; cvae-edge export makes one\n"
     )
+
+
+def test_square_brackets_reach_the_terminal(capsys):
+    print_table("runs/[a]", ["file", "hint"], [("x", "pip install 'cvae-edge[litert]'")])
+    out = capsys.readouterr().out
+    assert "runs/[a]" in out
+    assert "cvae-edge[litert]" in out
