@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cvae_edge.cli.output import print_json, progress_bar
+from cvae_edge.cli.output import BUNDLE_HELP, print_json, progress_bar
 from cvae_edge.config import require
 from cvae_edge.quiet import quiet
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from cvae_edge.runtime.inputs import NamedImages
     from cvae_edge.runtime.model import EdgeCVAE
 
-_BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
-_BUNDLE = typer.Option(None, "--bundle", "-b", help=_BUNDLE_HELP)
+_BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
 _IMAGES = typer.Argument(help="Images, folders of them, .npy or .npz files, or - for stdin.")
 _SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
 _PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
@@ -37,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    bundle: Path | None = typer.Argument(None, help=_BUNDLE_HELP),
+    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     n: int = typer.Option(64, "-n", help="How many images."),
     seed: int = _SEED,
     start: int = typer.Option(0, help="Index of the first image in the seed's stream."),

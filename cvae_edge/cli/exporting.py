@@ -7,8 +7,8 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge import bundle, manifest
-from cvae_edge.cli.output import print_json, progress_bar
+from cvae_edge import manifest
+from cvae_edge.cli.output import BUNDLE_HELP, print_json, progress_bar
 from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
 from cvae_edge.errors import ConfigError
 from cvae_edge.quiet import quiet
@@ -77,17 +77,17 @@ def export(
 
 
 def verify(
-    target: Path | None = typer.Argument(None, help="A bundle; by default export/mnist."),
+    target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     threads: int | None = typer.Option(None, help="Threads of the runtime."),
     provider: str = typer.Option("cpu", help="onnxruntime's execution provider."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
     from cvae_edge.cli.report import print_checks, require_right
-    from cvae_edge.runtime.source import default_bundle
+    from cvae_edge.runtime.source import open_bundle
     from cvae_edge.runtime.verify import verify_bundle
 
-    opened = bundle.Bundle.open(target or default_bundle())
+    opened = open_bundle(target)
     with quiet():  # LiteRT announces its delegate
         checks = verify_bundle(opened, threads, provider)
     if json:
@@ -98,14 +98,14 @@ def verify(
 
 
 def inspect(
-    target: Path | None = typer.Argument(None, help="A bundle; by default export/mnist."),
+    target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Describe a bundle: the model, its training, and each file with its size and cost."""
     from cvae_edge.cli.report import print_bundle
-    from cvae_edge.runtime.source import default_bundle
+    from cvae_edge.runtime.source import open_bundle
 
-    opened = bundle.Bundle.open(target or default_bundle())
+    opened = open_bundle(target)
     if json:
         print_json(dataclasses.asdict(opened.manifest))
     else:

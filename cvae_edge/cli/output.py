@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
+
+
 def print_error(message: str) -> None:
     """Print one sentence to standard error."""
     typer.echo(f"cvae-edge: {' '.join(message.split())}", err=True)

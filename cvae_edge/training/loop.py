@@ -172,13 +172,19 @@ class Loop:
             self.vae.load_weights(weights)
 
     def _validate(self, epoch: int) -> float:
-        """Return the validation ELBO; NaN where no images are held out."""
+        """Return the validation ELBO; NaN where no images are held out.
+
+        The last step's gradient may have broken weights whose loss was still finite.
+        """
+        last_step = (epoch + 1) * self._steps_per_epoch - 1
+        if not all(np.isfinite(value).all() for value in self.vae.weights().values()):
+            raise self._diverged(epoch, last_step)
         images = self._dataset.validation.images
         if not len(images):
             return float("nan")
         elbo = evaluate(self._codec, images, self._dataset.binarize).elbo
         if not np.isfinite(elbo):
-            raise self._diverged(epoch, (epoch + 1) * self._steps_per_epoch - 1)
+            raise self._diverged(epoch, last_step)
         return elbo
 
     def _restore(self) -> None:

@@ -94,7 +94,7 @@ def _make_replica_step(
     shards = _shard_sizes(rows)
 
     def sums(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
-        """[-loss, log p(x|z), KL] summed over the images x, over the global batch's size."""
+        """[loss, log p(x|z), KL] summed over the images x, over the global batch's size."""
         posterior = vae.encoder(x, training=True)
         mean, logvar = posterior["mean"], posterior["logvar"]
         z = elbo.reparameterize(mean, logvar, eps)
@@ -118,7 +118,7 @@ def _make_replica_step(
         for x_shard, eps_shard in zip(tf.split(x, shards), tf.split(eps, shards), strict=True):
             with tf.GradientTape() as tape:
                 total = sums(x_shard, eps_shard)
-                loss = total[0]
+                loss = total[0]  # inside the tape, or it has no gradient
             gradients.append(tape.gradient(loss, variables))
             totals.append(total)
         summed = [tf.add_n(list(parts)) for parts in zip(*gradients, strict=True)]

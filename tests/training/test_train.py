@@ -15,8 +15,10 @@ from PIL import Image
 
 from cvae_edge.config import DataConfig
 from cvae_edge.errors import ConfigError, RunError, TrainingError
+from cvae_edge.training import loop
 from cvae_edge.training.evaluate import TrainedCodec, evaluate_run, load_trained
 from cvae_edge.training.run import Run
+from cvae_edge.training.step import make_step
 from cvae_edge.training.train import train
 
 SCRIPT = Path(__file__).with_name("train_script.py")
@@ -135,6 +137,34 @@ def test_divergence_stops_with_epoch_and_step_and_keeps_the_weights(tiny_config,
     with pytest.raises(TrainingError, match=r"epoch 1, step \d+: try a lower --learning-rate than"):
         train(tmp_path / "wild", dataclasses.replace(tiny_config, train=wild))
     assert not (tmp_path / "wild" / "best.weights.npz").exists()
+
+
+def test_weights_broken_by_an_epochs_last_step_are_not_kept(tiny_config, tmp_path, monkeypatch):
+    """Without validation images nothing but the weights themselves tells."""
+
+    def break_weights(*arguments):
+        step = make_step(*arguments)
+        vae, config = arguments[0], arguments[2]
+
+        def broken_step(images, number):
+            result = step(images, number)
+            if number == 2 * (400 // config.batch_size) - 1:
+                vae.variables[0].assign(np.full(vae.variables[0].shape, np.nan))
+            return result
+
+        return broken_step
+
+    monkeypatch.setattr(loop, "make_step", break_weights)
+    config = dataclasses.replace(
+        tiny_config,
+        data=dataclasses.replace(tiny_config.data, validation=0),
+        train=dataclasses.replace(tiny_config.train, average_epochs=0.0),
+    )
+    with pytest.raises(TrainingError, match="in epoch 2, step 40"):
+        train(tmp_path / "run", config)
+    run = Run.open(tmp_path / "run")
+    assert np.isfinite(run.read_weights()["decoder/grid/bias"]).all()
+    assert [row["epoch"] for row in run.history()] == [1]
 
 
 def test_without_validation_images_all_are_trained_on_and_the_last_weights_kept(
