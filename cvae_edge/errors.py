@@ -35,3 +35,11 @@ class ParityError(CvaeEdgeError):
 
 class DependencyError(CvaeEdgeError):
     """An optional package is needed and not installed."""
+
+
+class BenchmarkError(CvaeEdgeError):
+    """A configuration could not be measured."""
+
+
+class BenchmarkWarning(UserWarning):
+    """A measurement will not show what it seems to; the message says why."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from cvae_edge.cli.output import print_json, print_table
+from cvae_edge.machine import cpu_features, installed_version, operating_system, processor
+from cvae_edge.runtime.parallel import available_cores
 from cvae_edge.version import __version__
 
 _PACKAGES = {
@@ -19,8 +20,6 @@ _PACKAGES = {
     "run TFLite files": ("ai-edge-litert", "tflite-runtime"),
     "train and export": ("tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"),
 }
-# What decides which kernels run: vector width, and integer dot products.
-_CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm")
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +40,7 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON docum
 def inspect_machine() -> dict[str, dict[str, Any]]:
     """Return what ``doctor`` shows, without importing a framework; None marks what is not there."""
     packages = {
-        f"{name} ({purpose})": _version(name)
+        f"{name} ({purpose})": installed_version(name)
         for purpose, names in _PACKAGES.items()
         for name in names
     }
@@ -49,12 +48,10 @@ def inspect_machine() -> dict[str, dict[str, Any]]:
         "versions": {"cvae-edge": __version__, "python": platform.python_version()},
         "packages": packages,
         "machine": {
-            "system": f"{platform.system()} {platform.release()}",
-            "processor": f"{_cpu_name()} ({platform.machine()})",
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(),
-            "cpu features": _cpu_features(),
+            "system": operating_system(),
+            "processor": processor(),
+            "cores": available_cores(),
+            "cpu features": cpu_features(),
             "execution providers": _providers(),
             "nvidia driver": shutil.which("nvidia-smi"),
         },
@@ -65,34 +62,8 @@ def inspect_machine() -> dict[str, dict[str, Any]]:
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_info(*keys: str) -> str:
-    path = Path("/proc/cpuinfo")  # Linux; other systems have no such file
-    if path.exists():
-        for line in path.read_text().splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() in keys:
-                return value.strip()
-    return ""
-
-
-def _cpu_name() -> str:
-    return _cpu_info("model name") or platform.processor() or "unknown"
-
-
-def _cpu_features() -> list[str] | None:
-    flags = set(_cpu_info("flags", "Features").split())
-    return [feature for feature in _CPU_FEATURES if feature in flags] if flags else None
-
-
 def _providers() -> list[str] | None:
-    if _version("onnxruntime") is None and _version("onnxruntime-gpu") is None:
+    if not any(map(installed_version, ("onnxruntime", "onnxruntime-gpu"))):
         return None
     import onnxruntime
 

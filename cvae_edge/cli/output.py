@@ -39,8 +39,20 @@ def print_json(document: Any) -> None:
     typer.echo(json.dumps(document, indent=2))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table; the first column is left-aligned, the others right."""
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    width: int | None = None,
+) -> None:
+    """Print a table; the first column is left-aligned, the others right.
+
+    Args:
+        title: printed above it.
+        columns: their heads.
+        rows: a cell a column.
+        width: of the terminal in characters; None finds it out, and takes 80 where there is none.
+    """
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
@@ -51,7 +63,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
         table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    Console().print(table)
+    Console(width=width).print(table)
 
 
 @contextmanager

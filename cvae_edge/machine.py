@@ -1,0 +1,57 @@
+"""What this machine is: processor, cores, GPUs, installed versions. Stdlib only."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+# What decides which kernels run: vector width, and integer dot products.
+_CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm")
+
+
+def installed_version(package: str) -> str | None:
+    """Return the version of an installed distribution; None if it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def operating_system() -> str:
+    """Return the system's name and release."""
+    return f"{platform.system()} {platform.release()}"
+
+
+def processor() -> str:
+    """Return the processor's name and its instruction set."""
+    name = _cpu_info("model name") or platform.processor() or "unknown"
+    return f"{name} ({platform.machine()})"
+
+
+def cpu_features() -> list[str] | None:
+    """Return those of the processor's features that decide speed; None where nobody says."""
+    flags = set(_cpu_info("flags", "Features").split())
+    return [feature for feature in _CPU_FEATURES if feature in flags] if flags else None
+
+
+def gpus() -> list[str]:
+    """Return the NVIDIA GPUs' names with their driver's version; none without a driver."""
+    command = shutil.which("nvidia-smi")
+    if command is None:
+        return []
+    query = [command, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    result = subprocess.run(query, capture_output=True, text=True, check=False)
+    return result.stdout.splitlines() if result.returncode == 0 else []
+
+
+def _cpu_info(*keys: str) -> str:
+    path = Path("/proc/cpuinfo")  # Linux; other systems have no such file
+    if path.exists():
+        for line in path.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in keys:
+                return value.strip()
+    return ""
