@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import importlib.util
 import io
 from collections.abc import Callable
@@ -130,7 +129,7 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
 def codec(artifact: Artifact, content: bytes, subject: Subject) -> HalfCodec:
     """Any tool's file with the trained model's other half; tools name tensors as they like."""
     inputs, outputs = tflite.tensors(content)
-    graph = open_graph(dataclasses.replace(artifact, inputs=inputs, outputs=outputs), content)
+    graph = open_graph(artifact._replace(inputs=inputs, outputs=outputs), content)
     wanted = [t.name for t in artifact.outputs]
 
     def run(**values: np.ndarray) -> dict[str, np.ndarray]:

@@ -7,26 +7,24 @@ code when it is read.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
 
 
-@dataclass(frozen=True)
 class Bundle:
     """A manifest whose every entry has been checked, and a way to its files."""
 
-    manifest: Manifest
-    source: str  # what to call it in messages
-    _read: Callable[[str], bytes]
+    def __init__(self, manifest: Manifest, source: str, read: Callable[[str], bytes]) -> None:
+        self.manifest = manifest
+        self.source = source  # what to call it in messages
+        self._read = read
 
     @classmethod
     def open(cls, folder: Path) -> Bundle:
@@ -127,7 +125,7 @@ def check_output(folder: Path) -> None:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into ``folder``, last of all its files."""
-    text = json.dumps(dataclasses.asdict(manifest), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(manifest.to_dict(), indent=1, allow_nan=False) + "\n"
     with (folder / MANIFEST).open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()

@@ -7,14 +7,13 @@ the same formulas in TensorFlow, for gradients.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge import noise
-from cvae_edge.config import Binarize, require
+from cvae_edge.model_config import Binarize, require
 
 Array = NDArray[np.float32]
 
@@ -65,8 +64,7 @@ def kl_analytic(mean: Array, logvar: Array) -> Array:
     return kl
 
 
-@dataclass(frozen=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """Means over the images, in nats per image; standard errors are of those means."""
 
     images: int

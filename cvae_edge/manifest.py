@@ -1,16 +1,18 @@
-"""The manifest: what a bundle holds, as dataclasses and as JSON that nobody trusts. Stdlib only."""
+"""The manifest: what a bundle holds, as tuples with names and as JSON that nobody trusts.
+
+Stdlib only, and no dataclasses: making these would take a device's start six milliseconds.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from cvae_edge.config import Binarize, ModelConfig
 from cvae_edge.errors import BundleError, ConfigError
+from cvae_edge.model_config import Binarize, ModelConfig
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -21,10 +23,10 @@ PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
 LOWERINGS = ("transposed", "subpixel")
 BINARIZE = ("static", "dynamic", "none")
 _DTYPES = ("float32", "float16", "int8", "uint8")
+_NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can fill
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One input or output of an artifact."""
 
     name: str
@@ -34,8 +36,7 @@ class Tensor:
     zero_point: int | None = None
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(NamedTuple):
     """One exported file and what is known of it."""
 
     file: str
@@ -48,17 +49,24 @@ class Artifact:
     size_bytes: int
     sha256: str
     opset: int | None = None  # of ONNX
-    tolerance: dict[str, float] = field(default_factory=dict)  # per output: largest difference
+    tolerance: Mapping[str, float] = _NOTHING  # per output: largest difference
     # from golden.npz that a right device shows
-    difference: dict[str, float] = field(default_factory=dict)  # per output: largest difference
+    difference: Mapping[str, float] = _NOTHING  # per output: largest difference
     # from the trained model, on the images the export measured
     elbo: float | None = None  # nats per image on held-out images, through this file
     elbo_difference: float | None = None  # from the trained model's on the same images and noise
-    report: dict[str, Any] = field(default_factory=dict)  # further measurements, for people
+    report: Mapping[str, Any] = _NOTHING  # further measurements, for people
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        tensors = {
+            name: [t._asdict() for t in getattr(self, name)] for name in ("inputs", "outputs")
+        }
+        mappings = {n: dict(getattr(self, n)) for n in ("tolerance", "difference", "report")}
+        return {**self._asdict(), **tensors, **mappings}
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """What is in a bundle."""
 
     name: str
@@ -68,7 +76,7 @@ class Manifest:
     files: dict[str, str]  # further files (golden.npz, samples.png, README.md) and their SHA-256
     training: dict[str, Any]
     tools: dict[str, str]  # versions
-    report: dict[str, Any] = field(default_factory=dict)
+    report: Mapping[str, Any] = _NOTHING
     format_version: int = FORMAT_VERSION
 
     def find(self, role: str, format: str, precision: str = "float32") -> Artifact:
@@ -78,6 +86,16 @@ class Manifest:
                 return artifact
         there = ", ".join(a.file for a in self.artifacts) or "none"
         raise BundleError(f"{self.name} has no {precision} {role} for {format}; it has: {there}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values, of which ``parse_manifest`` makes a manifest."""
+        artifacts = [artifact.to_dict() for artifact in self.artifacts]
+        return {
+            **self._asdict(),
+            "model": self.model.to_dict(),
+            "artifacts": artifacts,
+            "report": dict(self.report),
+        }
 
 
 def parse_manifest(content: bytes, source: str = MANIFEST) -> Manifest:
@@ -171,20 +189,15 @@ def _tensor(fields: Any) -> Tensor:
     return Tensor(**{**known, "shape": tuple(shape)})
 
 
-def _known_fields(cls: type, fields: Any) -> dict[str, Any]:
+def _known_fields(
+    cls: type[Manifest] | type[Artifact] | type[Tensor], fields: Any
+) -> dict[str, Any]:
     """Return the fields that ``cls`` has; others are a later version's additions, and ignored."""
     name = cls.__name__.lower()
     _check(isinstance(fields, dict), f"a {name} must be an object", type(fields).__name__)
-    declared = dataclasses.fields(cls)
-    missing = sorted(
-        f.name
-        for f in declared
-        if f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-        and f.name not in fields
-    )
+    missing = sorted(set(cls._fields) - set(cls._field_defaults) - set(fields))
     _check(not missing, f"a {name} must have all of its fields", f"none of {missing}")
-    return {f.name: fields[f.name] for f in declared if f.name in fields}
+    return {field: fields[field] for field in cls._fields if field in fields}
 
 
 def _check(condition: bool, rule: str, got: object) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.config import require
+from cvae_edge.model_config import require
 
 _WORDS = 4  # 64-bit words that one Philox counter yields
 _DISCARDED = np.uint64(11)  # bits of a word beyond float64's 53

@@ -107,7 +107,7 @@ def inspect(
 
     opened = open_bundle(target)
     if json:
-        print_json(dataclasses.asdict(opened.manifest))
+        print_json(opened.manifest.to_dict())
     else:
         print_bundle(opened)
 

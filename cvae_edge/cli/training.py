@@ -109,7 +109,7 @@ def evaluate(
             from cvae_edge.training.evaluate import evaluate_run
 
             result = evaluate_run(target, samples, seed, on_batch)
-    fields = dataclasses.asdict(result)
+    fields = result._asdict()
     if json:
         print_json(fields)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -139,7 +138,7 @@ def _write(
     )
     card.write_card(folder, manifest, rows)
     files = {file: sha256_of(folder / file) for file in _FILES}
-    manifest = dataclasses.replace(manifest, files=files)
+    manifest = manifest._replace(files=files)
     write_manifest(folder, manifest)
     return manifest
 

@@ -59,15 +59,14 @@ def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exp
     """
     artifact, graph = exported.artifact, exported.graph
     differences = check_parity(artifact, graph, subject.reference)
-    artifact = replace(artifact, difference={n: d.largest for n, d in differences.items()})
-    artifact = replace(
-        artifact,
+    artifact = artifact._replace(difference={n: d.largest for n, d in differences.items()})
+    artifact = artifact._replace(
         tolerance=measure_tolerance(replace(exported, artifact=artifact), subject.reference),
         report={**artifact.report, **_report(artifact, exported.content, differences)},
     )
     if artifact.role != "reconstruct":
         elbo = elbos.of(HalfCodec(artifact.role, graph, subject.trained))
-        artifact = replace(artifact, elbo=elbo, elbo_difference=elbo - elbos.trained)
+        artifact = artifact._replace(elbo=elbo, elbo_difference=elbo - elbos.trained)
     return replace(exported, artifact=artifact)
 
 
@@ -140,4 +139,4 @@ def _with_latency(artifact: Artifact, times: Mapping[str, float]) -> Artifact:
             f"{artifact.file} is slower than float32 on this machine: {own:.0f} against "
             f"{float32:.0f} microseconds an image"
         )
-    return replace(artifact, report=report)
+    return artifact._replace(report=report)

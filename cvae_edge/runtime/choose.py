@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 
-from cvae_edge.config import require
 from cvae_edge.errors import BundleError, DependencyError
 from cvae_edge.manifest import FORMATS, PRECISIONS, Artifact, Manifest
+from cvae_edge.model_config import require
 
 MAX_LOSS = 0.25  # nats of ELBO that precision="auto" may give up
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from cvae_edge.bundle import Bundle
-from cvae_edge.config import ModelConfig, require
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError
+from cvae_edge.model_config import ModelConfig, require
 from cvae_edge.runtime.choose import choose_artifact, choose_format
 from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
 from cvae_edge.runtime.parallel import Workers, available_cores

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.config import require
 from cvae_edge.elbo import Array
+from cvae_edge.model_config import require
 
 Path = Literal["spherical", "linear"]
 _PARALLEL = 1e-4  # angle in radians below which an arc and a chord are the same in float32

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from cvae_edge import noise
 from cvae_edge.bundle import Bundle
-from cvae_edge.config import require
 from cvae_edge.elbo import Array, image_bounds
 from cvae_edge.images import binarize, to_float
 from cvae_edge.manifest import Manifest
+from cvae_edge.model_config import require
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents

@@ -6,8 +6,8 @@ from typing import Any
 
 import onnxruntime as ort
 
-from cvae_edge.config import require
 from cvae_edge.errors import BundleError, ConfigError
+from cvae_edge.model_config import require
 
 CPU = "CPUExecutionProvider"
 PROVIDERS = {

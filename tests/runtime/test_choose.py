@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from cvae_edge.bundle import Bundle
@@ -37,12 +35,12 @@ def manifest(tiny):
         for format in ("onnx", "tflite")
         for precision, difference in (("float32", 0.0), ("int8", -0.2), ("dynamic_range", -0.9))
     ]
-    return dataclasses.replace(Bundle.open(tiny).manifest, artifacts=tuple(entries))
+    return Bundle.open(tiny).manifest._replace(artifacts=tuple(entries))
 
 
 def without(manifest, *, format: str):
     kept = tuple(a for a in manifest.artifacts if a.format != format)
-    return dataclasses.replace(manifest, artifacts=kept)
+    return manifest._replace(artifacts=kept)
 
 
 def test_auto_takes_onnx_where_onnxruntime_is_installed(manifest):
@@ -84,30 +82,27 @@ def test_auto_precision_is_the_fastest_that_loses_little(manifest):
     assert choose_artifact(manifest, "decoder", "tflite", "auto").precision == "int8"
     assert choose_artifact(manifest, "decoder", "onnx", "auto").precision == "float32"
     entries = tuple(
-        dataclasses.replace(a, elbo_difference=-0.25) if a.precision == "int8" else a
+        a._replace(elbo_difference=-0.25) if a.precision == "int8" else a
         for a in manifest.artifacts
     )
-    lossy = dataclasses.replace(manifest, artifacts=entries)
+    lossy = manifest._replace(artifacts=entries)
     assert choose_artifact(lossy, "decoder", "tflite", "auto").precision == "float32"
 
 
 def test_auto_precision_goes_by_the_manifests_latencies(manifest):
     latencies = {"float32": 30.0, "int8": 20.0, "dynamic_range": 1.0}
     entries = tuple(
-        dataclasses.replace(a, report={"latency_us": latencies[a.precision]})
-        for a in manifest.artifacts
+        a._replace(report={"latency_us": latencies[a.precision]}) for a in manifest.artifacts
     )
-    measured = dataclasses.replace(manifest, artifacts=entries)
+    measured = manifest._replace(artifacts=entries)
     assert choose_artifact(measured, "decoder", "onnx", "auto").precision == "int8"
 
 
 def test_auto_precision_never_takes_what_nobody_measured(manifest):
     entries = tuple(
-        dataclasses.replace(a, elbo_difference=None)
-        for a in manifest.artifacts
-        if a.precision != "float32"
+        a._replace(elbo_difference=None) for a in manifest.artifacts if a.precision != "float32"
     )
-    unmeasured = dataclasses.replace(manifest, artifacts=entries)
+    unmeasured = manifest._replace(artifacts=entries)
     with pytest.raises(BundleError, match="0.25 nats"):
         choose_artifact(unmeasured, "decoder", "onnx", "auto")
 

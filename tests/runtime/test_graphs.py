@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 
 import numpy as np
@@ -47,9 +46,7 @@ def test_names_that_are_not_the_manifests_are_refused(tiny):
     for artifact in decoders(tiny):
         if artifact.format == "tflite":
             pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
-        renamed = dataclasses.replace(
-            artifact, outputs=(dataclasses.replace(artifact.outputs[0], name="y"),)
-        )
+        renamed = artifact._replace(outputs=(artifact.outputs[0]._replace(name="y"),))
         with pytest.raises(BundleError, match=f"{artifact.file} must have"):
             open_graph(renamed, bundle.read(artifact))
 
