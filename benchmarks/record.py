@@ -6,13 +6,14 @@ import json
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).with_name("results")
+# Elsewhere for a run that is not to be kept.
+RESULTS = Path(os.environ.get("BENCHMARK_RESULTS", Path(__file__).with_name("results")))
 
 
 def machine() -> dict[str, Any]:
@@ -53,9 +54,23 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
     return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
 
 
+def skipped_text(skipped: Mapping[str, str]) -> str:
+    """Say which peers were not measured, by the reason why."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in skipped.items():
+        reasons.setdefault(reason, []).append(name)
+    return "".join(
+        f"\nSkipped: {'; '.join(names)} ({reason}).\n" for reason, names in reasons.items()
+    )
+
+
 def write(name: str, figures: dict[str, Any], title: str, text: str) -> None:
     """Keep ``figures`` as JSON and ``text`` as Markdown, and print the text."""
-    document = {"date": date.today().isoformat(), "machine": machine(), **figures}
-    (folder() / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
+    document = {**figures, "date": date.today().isoformat(), "machine": machine()}
+    content = json.dumps(document, indent=1)
+    content = re.sub(  # a list of numbers is one line
+        r"\[\s+([-+\d.e,\s]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", content
+    )
+    (folder() / f"{name}.json").write_text(content + "\n")
     (folder() / f"{name}.md").write_text(f"# {title}\n\n{text}")
     print(text)
