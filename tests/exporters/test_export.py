@@ -143,7 +143,7 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
         measured = measure(exported, *rest)
         if exported.artifact.file != "decoder.dynamic_range.onnx":
             return measured
-        return replace(measured, artifact=replace(measured.artifact, elbo_difference=-loss))
+        return replace(measured, artifact=measured.artifact._replace(elbo_difference=-loss))
 
     monkeypatch.setattr(export_module, "check_and_measure", lossy)
     out = tmp_path / "out"

@@ -75,8 +75,8 @@ def test_the_simulation_computes_what_the_file_does(
         content, tensors, opset = onnx.describe(model, {}), onnx.tensors(model), 17
     round_kernels(simulation, SCHEMES[format])
     kind = Kind("decoder", format, "int8")
-    artifact = replace(
-        Builder(subject, Settings()).build(Kind("decoder", format, "float32")).artifact,
+    float32 = Builder(subject, Settings()).build(Kind("decoder", format, "float32"))
+    artifact = float32.artifact._replace(
         file=kind.file,
         inputs=tensors[0],
         outputs=tensors[1],
