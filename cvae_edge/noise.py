@@ -16,7 +16,9 @@ from cvae_edge.model_config import require
 
 _WORDS = 4  # 64-bit words that one Philox counter yields
 _DISCARDED = np.uint64(11)  # bits of a word beyond float64's 53
+_FEW = 4  # images; who takes more at a time takes them as they are drawn
 _AHEAD = 1 << 11  # values at most that are drawn before they are asked for
+_SEEDS_AHEAD = 16
 _CHUNK = 1 << 16  # values transformed at a time: what they need stays in the cache
 
 
@@ -25,18 +27,20 @@ class _Bits(threading.local):
 
     def __init__(self) -> None:
         self.philox = np.random.Philox(key=0)
-
-    def draw(self, seed: int, sample: int, counter: int, words: int) -> NDArray[np.uint64]:
-        # numpy advances the counter before it draws, so the first block read is counter + 1.
-        state: Any = {
+        self.place: dict[str, list[int]] = {}  # counter and key
+        self.state: Any = {
             "bit_generator": "Philox",
-            "state": {"counter": _split(counter, 4), "key": [seed, sample]},
+            "state": self.place,
             "buffer": [0] * _WORDS,
             "buffer_pos": _WORDS,  # nothing left in the buffer
             "has_uint32": 0,
             "uinteger": 0,
         }
-        self.philox.state = state
+
+    def draw(self, seed: int, sample: int, counter: int, words: int) -> NDArray[np.uint64]:
+        # numpy advances the counter before it draws, so the first block read is counter + 1.
+        self.place["counter"], self.place["key"] = _split(counter, 4), [seed, sample]
+        self.philox.state = self.state
         bits: NDArray[np.uint64] = self.philox.random_raw(words)
         return bits
 
@@ -76,34 +80,67 @@ def standard_normal(
     require(0 <= seed < 2**64, "seed must be in [0, 2^64)", seed)
     require(0 <= sample < 2**64, "sample must be in [0, 2^64)", sample)
     require(0 <= start < 2**64, "start must be in [0, 2^64)", start)
-    if n * latent_dim > _AHEAD:
+    if n > _FEW or n * latent_dim > _AHEAD:
         return _normal(n, latent_dim, seed, start, sample)
     return _RECENT.normal(n, latent_dim, seed, start, sample)
+
+
+class _Block:
+    """Noise for consecutive places on a line: the images of a stream, or one seed after another."""
+
+    def __init__(self) -> None:
+        self.line: tuple[int, ...] = ()
+        self.first = 0
+        self.values: NDArray[np.float32] = np.empty((0, 0), np.float32)
+
+    def fill(self, line: tuple[int, ...], first: int, values: NDArray[np.float32]) -> None:
+        self.line, self.first, self.values = line, first, values
+
+    def take(self, line: tuple[int, ...], first: int, n: int) -> NDArray[np.float32] | None:
+        """Return a copy of ``n`` places; None where the block has not all of them."""
+        offset = first - self.first
+        if line != self.line or not 0 <= offset <= len(self.values) - n:
+            return None
+        values: NDArray[np.float32] = self.values[offset : offset + n]
+        return values.copy()
+
+    def ends_before(self, line: tuple[int, ...], first: int) -> bool:
+        return line == self.line and first == self.first + len(self.values)
 
 
 class _Recent(threading.local):
     """The last few images' noise that this thread drew, and the next ones once it goes on.
 
     One image costs numpy's twenty calls and no arithmetic to speak of; so who takes images one by
-    one from a stream is given them from a block.
+    one, of a stream or each of the next seed, is given them from a block.
     """
 
     def __init__(self) -> None:
-        self.stream = (0, 0, 0)  # seed, sample, latent_dim
-        self.start = 0  # of the block
-        self.block = np.empty((0, 0), np.float32)
+        self.images, self.seeds = _Block(), _Block()
 
     def normal(
         self, n: int, latent_dim: int, seed: int, start: int, sample: int
     ) -> NDArray[np.float32]:
-        stream = (seed, sample, latent_dim)
-        offset = start - self.start
-        if stream != self.stream or not 0 <= offset <= len(self.block) - n:
-            goes_on = stream == self.stream and offset == len(self.block)
-            count = max(n, _AHEAD // latent_dim) if goes_on else n
-            self.block = _normal(count, latent_dim, seed, start, sample)
-            self.stream, self.start, offset = stream, start, 0
-        return self.block[offset : offset + n].copy()
+        stream, batch = (seed, sample, latent_dim), (n, start, sample, latent_dim)
+        eps = self.images.take(stream, start, n)
+        if eps is not None:
+            return eps
+        eps = self.seeds.take(batch, seed, 1)
+        if eps is not None:
+            return eps.reshape(n, latent_dim)
+        if self.images.ends_before(stream, start):
+            count = max(n, _AHEAD // latent_dim)
+            of_images = _normal(count, latent_dim, seed, start, sample)
+            self.images.fill(stream, start, of_images)
+            return of_images[:n].copy()
+        count = 1
+        if self.seeds.ends_before(batch, seed):
+            count = min(_SEEDS_AHEAD, _AHEAD // (n * latent_dim), 2**64 - seed)
+        of_seeds = _of_seeds(range(seed, seed + count), n, latent_dim, start, sample)
+        self.seeds.fill(batch, seed, of_seeds)
+        of_images = of_seeds[0]
+        self.images.fill(stream, start, of_images)
+        return of_images.copy()
 
 
 _RECENT = _Recent()
@@ -118,6 +155,16 @@ def _normal(n: int, latent_dim: int, seed: int, start: int, sample: int) -> NDAr
         words = _BITS.draw(seed, sample, (start + low) * blocks, count * blocks * _WORDS)
         eps[low : low + count] = _box_muller(words).reshape(count, -1)[:, :latent_dim]
     return eps
+
+
+def _of_seeds(
+    seeds: range, n: int, latent_dim: int, start: int, sample: int
+) -> NDArray[np.float32]:
+    """Draw the same images' noise under each seed: (seeds, n, latent_dim)."""
+    blocks = -(-latent_dim // _WORDS)
+    words = [_BITS.draw(s, sample, start * blocks, n * blocks * _WORDS) for s in seeds]
+    eps = _box_muller(np.concatenate(words)).reshape(len(seeds), n, -1)[..., :latent_dim]
+    return eps.astype(np.float32)
 
 
 def _box_muller(words: NDArray[np.uint64]) -> NDArray[np.float64]:

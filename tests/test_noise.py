@@ -78,6 +78,18 @@ def test_going_on_in_a_stream_one_by_one_gives_the_stream():
             standard_normal(1, 50, 99, start)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_taking_seed_after_seed_gives_each_seeds_noise(n):
+    for seed in range(2**64 - 50, 2**64):
+        whole = standard_normal(40, 50, seed, start=5)  # too many to be drawn ahead
+        got = standard_normal(n, 50, seed, start=5)
+        np.testing.assert_array_equal(got, whole[:n])
+        got[:] = np.nan
+        if seed % 7 == 0:  # others in between
+            standard_normal(n, 50, 0, start=5)
+            np.testing.assert_array_equal(standard_normal(1, 50, seed, start=6), whole[1:2])
+
+
 def test_threads_do_not_disturb_each_other():
     expected = [standard_normal(100, 10, seed) for seed in range(8)]
     failures: list[int] = []
