@@ -131,7 +131,7 @@ class Builder:
         return calibration_set(self.subject, self.settings.calibration_samples)
 
     def _plan(self, kind: Kind, lowering: Lowering | None) -> Plan:
-        key = (kind.role, kind.format, lowering or "subpixel")
+        key = (kind.role, kind.format, lowering or "polyphase")
         if key not in self._plans:
             scheme = SCHEMES[kind.format]
             self._plans[key] = make_plan(self.subject, kind.role, scheme, key[2], self.calibration)

@@ -73,7 +73,7 @@ def peaks(values: Mapping[str, Array], weights: Weights, role: str) -> dict[str,
             channels = weights[f"{layer}/kernel"].shape[-1]
         else:
             channels = kernel.shape[_input_axis(following)]
-        # With subpixel lowering a channel's four phases lie side by side, as further columns.
+        # In a low-resolution lowering a channel's four phases lie side by side, as further columns.
         result[layer] = values[_ACTIVATIONS[layer]].reshape(-1, channels).max(axis=0)
     return result
 

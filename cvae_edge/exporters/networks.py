@@ -19,15 +19,11 @@ import tensorflow as tf
 from keras import layers
 
 from cvae_edge.config import ModelConfig
-from cvae_edge.exporters.lowering import (
-    folded_kernel,
-    phases,
-    subpixel_kernel,
-)
+from cvae_edge.exporters.lowering import BLOCK, folded_kernel, phase_kernels, subpixel_kernel
 from cvae_edge.training.elbo import reparameterize
 from cvae_edge.training.model import Weights
 
-Lowering = Literal["transposed", "subpixel"]
+Lowering = Literal["transposed", "subpixel", "polyphase"]
 Layout = Literal["channels_first", "channels_last"]  # of the file's runtime
 # Called with the name and the value of every activation that a quantized graph stores as integers.
 Mark = Callable[[str, Any], Any]
@@ -80,9 +76,9 @@ def reconstruct_network(
 def encode(x: Any, config: ModelConfig, weights: Weights, layout: Layout, mark: Mark) -> Any:
     """Add the encoder's layers to the graph that ``x`` is of."""
     h = mark("x", x)
-    for i, filters in enumerate(config.encoder_filters, 1):
+    for i in range(1, len(config.encoder_filters) + 1):
         kernel, bias = _parameters(weights, f"encoder/conv_{i}")
-        h = _convolution(f"conv_{i}", filters, kernel, bias, stride=2, relu=True)(h)
+        h = _convolution(f"conv_{i}", kernel, bias, stride=2, relu=True)(h)
         h = mark(f"conv_{i}", h)
     h, kernel = _flatten(h, weights["encoder/posterior/kernel"], layout)
     bias, d = weights["encoder/posterior/bias"], config.latent_dim
@@ -100,8 +96,12 @@ def decode(
     kernel, bias = _parameters(weights, "decoder/grid")
     h = _grid(h, kernel, bias, config.grid_shape, layout)
     h = mark("grid", h)
-    add = _subpixel if lowering == "subpixel" else _transposed
-    return mark("x_logits", add(h, config, weights, mark))
+    if lowering == "transposed":
+        x_logits = _transposed(h, config, weights, mark)
+    else:
+        upsample = _subpixel if lowering == "subpixel" else _polyphase
+        x_logits = _low_resolution(h, config, weights, upsample, mark)
+    return mark("x_logits", x_logits)
 
 
 def _transposed(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
@@ -118,20 +118,35 @@ def _transposed(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> An
     )(h)
 
 
-def _subpixel(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
+def _low_resolution(
+    h: Any, config: ModelConfig, weights: Weights, upsample: Callable[..., Any], mark: Mark
+) -> Any:
     last = len(config.decoder_filters)
-    for i, filters in enumerate(config.decoder_filters, 1):
-        kernel, bias = _parameters(weights, f"decoder/conv_{i}")
-        h = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"pad_{i}")(h)
-        wide = subpixel_kernel(kernel)
-        h = _convolution(f"up_{i}", 4 * filters, wide, phases(bias), relu=True)(h)
-        h = mark(f"up_{i}", h)
+    for i in range(1, last + 1):
+        h = mark(f"up_{i}", upsample(f"up_{i}", h, *_parameters(weights, f"decoder/conv_{i}")))
         if i < last:
-            h = DepthToSpace(name=f"shuffle_{i}")(h)
+            h = DepthToSpace(2, name=f"shuffle_{i}")(h)
     kernel, bias = _parameters(weights, "decoder/x_logits")
-    wide = folded_kernel(kernel)
-    h = _convolution("phases", wide.shape[-1], wide, phases(bias), padding="same")(h)
-    return DepthToSpace(name="x_logits")(h)
+    kernel, bias = folded_kernel(kernel), np.tile(bias, BLOCK * BLOCK)
+    h = _convolution("blocks", kernel, bias, stride=2, padding="same")(h)
+    return DepthToSpace(BLOCK, name="x_logits")(h)
+
+
+def _subpixel(name: str, h: Any, kernel: Any, bias: Any) -> Any:
+    """(n, h, w, c_in) to (n, h, w, 4 * c_out): a strided layer's output, its phases as channels."""
+    h = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"pad_{name}")(h)
+    return _convolution(name, subpixel_kernel(kernel), np.tile(bias, 4), relu=True)(h)
+
+
+def _polyphase(name: str, h: Any, kernel: Any, bias: Any) -> Any:
+    """As ``_subpixel``, each phase by a convolution of its own."""
+    parts = []
+    for (p, q), part in phase_kernels(kernel).items():
+        place, above, left = f"{name}_{p}{q}", 1 - p, 1 - q
+        padding = layers.ZeroPadding2D(((above, 0), (left, 0)), name=f"pad_{place}")
+        padded = padding(h) if above or left else h
+        parts.append(_convolution(place, part, bias, relu=True)(padded))
+    return layers.Concatenate(name=name)(parts)
 
 
 def _parameters(weights: Weights, layer: str) -> tuple[Any, Any]:
@@ -154,7 +169,6 @@ def _dense(name: str, kernel: Any, bias: Any, relu: bool = False) -> Any:
 
 def _convolution(
     name: str,
-    filters: int,
     kernel: Any,
     bias: Any,
     stride: int = 1,
@@ -162,7 +176,7 @@ def _convolution(
     relu: bool = False,
 ) -> Any:
     return layers.Conv2D(
-        filters,
+        kernel.shape[-1],
         kernel.shape[:2],
         stride,
         padding,
@@ -217,8 +231,12 @@ class Sample(layers.Layer):  # type: ignore[misc]
 
 
 class DepthToSpace(layers.Layer):  # type: ignore[misc]
-    """(n, h, w, 4c) to (n, 2h, 2w, c): channel (2p + q) * c + i goes to phase (p, q)."""
+    """(n, h, w, b * b * c) to (n, b * h, b * w, c): channel (b * p + q) * c + i to phase (p, q)."""
+
+    def __init__(self, block: int, name: str) -> None:
+        super().__init__(name=name)
+        self._block = block
 
     def call(self, x: Any) -> Any:
         """Rearrange one tensor."""
-        return tf.nn.depth_to_space(x, 2)
+        return tf.nn.depth_to_space(x, self._block)

@@ -22,7 +22,7 @@ from cvae_edge.elbo import Array
 from cvae_edge.exporters.calibration import Range
 from cvae_edge.quiet import quiet
 
-_MOVES = ("Reshape", "Transpose", "DepthToSpace")  # they move values and change none
+_MOVES = ("Reshape", "Transpose", "DepthToSpace", "Concat")  # they move values and change none
 
 
 def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -123,7 +123,10 @@ def _overrides(
             overrides[node.output[0]] = overrides[node.input[0]]
     for node in reversed(graph.node):
         if node.op_type in _MOVES and node.output[0] in overrides:
-            overrides.setdefault(node.input[0], overrides[node.output[0]])
+            # A Reshape's second input is its shape.
+            moved = node.input if node.op_type == "Concat" else node.input[:1]
+            for name in moved:
+                overrides.setdefault(name, overrides[node.output[0]])
     for node in graph.node:
         # Output channels come first in a convolution's kernel, second in a transposed one's.
         axis = {"Conv": 0, "ConvTranspose": 1}.get(node.op_type)

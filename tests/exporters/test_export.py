@@ -164,7 +164,7 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
     [
         ({"formats": ["coreml"]}, "formats must be some of onnx, tflite, got coreml"),
         ({"precisions": ["int4"]}, "precisions must be some of .*, got int4"),
-        ({"lowering": "fast"}, "lowering must be one of auto, transposed, subpixel"),
+        ({"lowering": "fast"}, "lowering must be one of auto, transposed, subpixel, polyphase"),
         ({"io": "int4"}, "io must be float32 or int8, got int4"),
         ({"calibration_samples": 0}, "calibration_samples must be at least 1, got 0"),
         ({"held_out": 0}, "held_out must be at least 1, got 0"),

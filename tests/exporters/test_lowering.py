@@ -10,7 +10,7 @@ from cvae_edge.config import ModelConfig
 from cvae_edge.exporters.lowering import (
     convolution_kernel,
     folded_kernel,
-    phases,
+    phase_kernels,
     subpixel_kernel,
 )
 from cvae_edge.exporters.networks import decoder_network
@@ -33,6 +33,19 @@ def transposed(x: np.ndarray, kernel: np.ndarray, stride: int) -> np.ndarray:
 
 @settings(max_examples=40, deadline=None)
 @given(h=sizes, w=sizes, c_in=channels, c_out=channels, seed=seeds)
+def test_phases_in_place_equal_the_strided_transposed_convolution(
+    h: int, w: int, c_in: int, c_out: int, seed: int
+) -> None:
+    x, kernel = draw(seed, 2, h, w, c_in), draw(seed + 1, 3, 3, c_out, c_in)
+    expected = transposed(x, kernel, 2)
+    for (p, q), part in phase_kernels(kernel).items():
+        padded = np.pad(x, ((0, 0), (1 - p, 0), (1 - q, 0), (0, 0)))
+        got = tf.nn.conv2d(padded, part, 1, "VALID").numpy()
+        np.testing.assert_allclose(got, expected[:, p::2, q::2], atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(h=sizes, w=sizes, c_in=channels, c_out=channels, seed=seeds)
 def test_subpixel_convolution_equals_the_strided_transposed_one(
     h: int, w: int, c_in: int, c_out: int, seed: int
 ) -> None:
@@ -43,14 +56,22 @@ def test_subpixel_convolution_equals_the_strided_transposed_one(
     np.testing.assert_allclose(got, transposed(x, kernel, 2), atol=1e-5)
 
 
+def test_phases_have_the_nine_taps_and_no_more() -> None:
+    kernel = draw(0, 3, 3, 2, 5)
+    parts = phase_kernels(kernel)
+    assert list(parts) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    taps = np.concatenate([part.ravel() for part in parts.values()])
+    np.testing.assert_array_equal(np.sort(taps), np.sort(kernel.ravel()))
+
+
 @settings(max_examples=40, deadline=None)
 @given(h=sizes, w=sizes, c_in=channels, c_out=channels, seed=seeds)
 def test_folded_layer_equals_depth_to_space_and_then_the_layer(
     h: int, w: int, c_in: int, c_out: int, seed: int
 ) -> None:
-    grid, kernel = draw(seed, 2, h, w, 4 * c_in), draw(seed + 1, 3, 3, c_out, c_in)
-    wide = tf.nn.conv2d(grid, folded_kernel(kernel), 1, "SAME")
-    got = tf.nn.depth_to_space(wide, 2).numpy()
+    grid, kernel = draw(seed, 2, 2 * h, 2 * w, 4 * c_in), draw(seed + 1, 3, 3, c_out, c_in)
+    wide = tf.nn.conv2d(grid, folded_kernel(kernel), 2, "SAME")
+    got = tf.nn.depth_to_space(wide, 4).numpy()
     expected = transposed(tf.nn.depth_to_space(grid, 2).numpy(), kernel, 1)
     np.testing.assert_allclose(got, expected, atol=2e-5)
 
@@ -65,12 +86,8 @@ def test_stride_1_transposed_equals_a_convolution_with_the_kernel_turned(
     np.testing.assert_allclose(got, transposed(x, kernel, 1), atol=1e-5)
 
 
-def test_phases_repeat_a_bias_phase_by_phase() -> None:
-    np.testing.assert_array_equal(phases(np.float32([1, 2])), [1, 2] * 4)
-
-
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("lowering", ["transposed", "subpixel"])
+@pytest.mark.parametrize("lowering", ["transposed", "subpixel", "polyphase"])
 @pytest.mark.parametrize("image_shape", [(8, 12, 1), (16, 8, 3)])
 def test_lowered_decoder_equals_the_trained_one(
     layout: str, lowering: str, image_shape: tuple[int, int, int]
