@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from cvae_edge.config import require
 from cvae_edge.errors import BenchmarkError, BenchmarkWarning, BundleError, DependencyError
 from cvae_edge.manifest import Artifact, Manifest
+from cvae_edge.model_config import require
 from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.parallel import available_cores
 

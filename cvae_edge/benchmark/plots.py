@@ -16,7 +16,8 @@ _COLOURS = dict(zip(PRECISIONS, ("#0072b2", "#009e73", "#e69f00", "#d55e00"), st
 _MARKERS = "osD^vP*X"  # by runtime and provider
 _SIZES = (6, 9, 12, 15)  # by threads, in points
 _LINES = (":", "-", "--", "-.")  # by threads
-_LINEAR_NATS = 1.0  # losses up to here are drawn on a linear axis; larger ones logarithmic too
+_MANY_NATS = 1.0  # where losses reach this, their axis is linear near 0 and logarithmic beyond
+_NATS = (0, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)  # marked there
 _TICKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)  # of each decade
 
 
@@ -123,17 +124,22 @@ class _Style:
 def _draw_loss(axes: Any, rows: Sequence[Row], style: _Style) -> None:
     front = pareto_front(rows)
     times, losses = [row.image_ms for row in front], [_loss(row) for row in front]
-    axes.step(times, losses, where="post", color="0.5", zorder=1, label="Pareto front")
+    times.append(max(row.image_ms for row in rows))
+    axes.step(
+        times, [*losses, losses[-1]], where="post", color="0.5", zorder=1, label="Pareto front"
+    )
     for row in rows:
         axes.plot(row.image_ms, _loss(row), linestyle="", zorder=2, **style.of(row))
+    axes.margins(0.07)
     worst = max(_loss(row) for row in rows)
-    if worst > _LINEAR_NATS:
-        axes.set_yscale("symlog", linthresh=_LINEAR_NATS)
+    if worst > _MANY_NATS:
+        axes.set_yscale("symlog", linthresh=0.1)
+        marked = [nats for nats in _NATS if nats < 2 * worst]
+        axes.set_yticks(marked, [f"{nats:g}" for nats in marked])
     if worst > MAX_LOSS / 2:
         axes.axhline(
             MAX_LOSS, color="0.3", linewidth=1, linestyle=":", label=f"{MAX_LOSS} nats, the limit"
         )
-    axes.margins(0.07)
     axes.set_xscale("log")
     _plain_ticks(axes.xaxis)
     batch = rows[0].configuration.batch

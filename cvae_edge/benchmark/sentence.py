@@ -41,7 +41,7 @@ def _sentence(results: Results, batch: int, first: bool) -> str:
     best = choice.best
     time = f"{figure(best.image_ms)} ms an image"
     if not first:
-        text = f"For {size} {best.name}: {time}, {lost(best)}."
+        text = f"For {size} ship {best.name}: {time}, {lost(best)}."
     else:
         text = f"Ship {best.name}: {time}{'' if batch == 1 else f' in {size}'}, {lost(best)}."
     return f"{text} {_equals(choice)}" if choice.equals else text

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.cli.output import BUNDLE_HELP, print_error, print_json, print_table, progress_bar
-from cvae_edge.config import require
 from cvae_edge.errors import ConfigError
+from cvae_edge.model_config import require
 
 if TYPE_CHECKING:
     from cvae_edge.benchmark.plan import Request
