@@ -138,9 +138,9 @@ class _Recent(threading.local):
             count = min(_SEEDS_AHEAD, _AHEAD // (n * latent_dim), 2**64 - seed)
         of_seeds = _of_seeds(range(seed, seed + count), n, latent_dim, start, sample)
         self.seeds.fill(batch, seed, of_seeds)
-        of_images = of_seeds[0]
-        self.images.fill(stream, start, of_images)
-        return of_images.copy()
+        first: NDArray[np.float32] = of_seeds[0]
+        self.images.fill(stream, start, first)
+        return first.copy()
 
 
 _RECENT = _Recent()
