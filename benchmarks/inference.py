@@ -182,7 +182,7 @@ def measure(peers: dict[Candidate, Peer], rounds: int, job: dict[str, Any]) -> l
     times: dict[Candidate, list[float]] = {candidate: [] for candidate in peers}
     for number in range(rounds + 1):
         for candidate, peer in peers.items():
-            seconds = peer.ask(**job)
+            seconds = peer.ask_undisturbed(**job)
             if number:  # the first round opens files and warms up
                 times[candidate].append(round(seconds * 1e6, 1))
     return [
@@ -194,6 +194,24 @@ def measure(peers: dict[Candidate, Peer], rounds: int, job: dict[str, Any]) -> l
             "rounds": rounds_,
         }
         for candidate, rounds_ in times.items()
+    ]
+
+
+def pairs(bundle: Bundle) -> list[dict[str, Any]]:
+    """Return what the encoder and decoder of each precision cost together, by the manifest."""
+    manifest = bundle.manifest
+    return [
+        {
+            "format": pair["format"],
+            "precision": pair["encoder"],
+            "loss_nats": round(-pair["elbo_difference"], 4),
+            "bytes": sum(
+                manifest.find(role, pair["format"], pair[role]).size_bytes
+                for role in ("encoder", "decoder")
+            ),
+        }
+        for pair in manifest.report["pairs"]
+        if pair["encoder"] == pair["decoder"]
     ]
 
 
@@ -235,6 +253,7 @@ def main() -> None:
     arguments = parser.parse_args()
     kept = record.folder() / "inference.json"
     figures = json.loads(kept.read_text()) if kept.exists() else {}
+    figures["pairs"] = pairs(Bundle.open(arguments.bundle))
     with tempfile.TemporaryDirectory() as folder:
         write_inputs(arguments.run, Path(folder))
         for threads in arguments.threads:

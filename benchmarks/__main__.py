@@ -1,0 +1,88 @@
+"""Run the benchmarks, and rebuild the figures in the README from what they gave.
+
+    python -m benchmarks RUN BUNDLE [NAME ...]    all of them, or those named, one after the other
+    python -m benchmarks --quick RUN BUNDLE       each for moments, into a temporary folder
+    python -m benchmarks --readme                 only rebuild the README's figures
+
+RUN is a finished run, BUNDLE its export with --quantize all. Peers that are not installed are named
+as skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))  # as each script has it
+
+import readme  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Script:
+    """How a script is run; RUN and BUNDLE stand for the paths."""
+
+    arguments: str
+    quick: str  # further ones, for a run of moments
+
+
+SCRIPTS = {
+    "inference": Script("RUN BUNDLE", "--rounds 1 --seconds 0.01 --roles decoder --batches 1"),
+    "cold_start": Script("RUN BUNDLE", "--rounds 1"),
+    "footprint": Script("", "--only bare-onnxruntime"),
+    "scaling": Script("", "--images 1000"),
+    "training": Script("", "--rounds 1 --images 300"),
+    "lowering": Script("RUN", "--rounds 4"),
+    "quantization": Script("RUN BUNDLE", "--images 50"),
+    "runtime": Script("BUNDLE", "--rounds 1"),
+    "recipes": Script("fast", "--epochs 1"),
+    "anomaly": Script("", "--digits 1 --images 1000"),
+}
+
+
+def run(name: str, options: argparse.Namespace) -> bool:
+    """Run one script in a process of its own; return whether it succeeded."""
+    paths = {"RUN": str(options.run), "BUNDLE": str(options.bundle)}
+    words = SCRIPTS[name].arguments.split()
+    words += SCRIPTS[name].quick.split() if options.quick else []
+    print(f"== {name}", flush=True)
+    command = [sys.executable, str(FOLDER / f"{name}.py"), *(paths.get(w, w) for w in words)]
+    return subprocess.run(command).returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", nargs="?", type=Path)
+    parser.add_argument("bundle", nargs="?", type=Path)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SCRIPTS))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--readme", action="store_true")
+    options = parser.parse_args()
+    if not options.readme:
+        if options.bundle is None:
+            parser.error("RUN and BUNDLE are needed, or --readme")
+        unknown = sorted(set(options.names) - set(SCRIPTS))
+        if unknown:
+            parser.error(f"NAME must be one of {', '.join(SCRIPTS)}, got {', '.join(unknown)}")
+        with tempfile.TemporaryDirectory() as folder:
+            if options.quick:
+                os.environ["BENCHMARK_RESULTS"] = folder
+            failed = [n for n in options.names or SCRIPTS if not run(n, options)]
+        if failed:
+            sys.exit(f"failed: {', '.join(failed)}")
+    if not options.quick:
+        print("README.md rebuilt" if readme.rebuild() else "README.md is as it was")
+
+
+if __name__ == "__main__":
+    main()

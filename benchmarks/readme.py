@@ -1,0 +1,169 @@
+"""The figures in the README, made from the kept results so that they cannot drift apart.
+
+What the README has between ``<!-- figures:NAME -->`` and ``<!-- /figures -->`` is what the function
+``NAME`` here makes of the results of ``MACHINE``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import record
+from footprint import table as footprint_table
+from inference_report import goals_table
+
+README = Path(__file__).parents[1] / "README.md"
+MACHINE = "amd-epyc-x86-64-2-cores"  # whose figures the README states
+_BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
+_PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
+_TUTORIAL = (
+    -78.26
+)  # test ELBO in nats of another implementation of recipe seed, its 100 epochs done
+
+
+def results(name: str) -> dict[str, Any]:
+    """Return the kept figures of one script."""
+    content: dict[str, Any] = json.loads((record.RESULTS / MACHINE / f"{name}.json").read_text())
+    return content
+
+
+def model() -> str:
+    fast, seed = results("recipe-fast")["summary"], results("recipe-seed")["summary"]
+    return (
+        f"**The model.** Recipe `fast` reaches a test ELBO of {fast['test_elbo']:.2f} ± "
+        f"{fast['test_elbo_standard_error']:.2f} nats in {fast['epochs']} epochs on "
+        f"{fast['train_images']:,} images. The tutorial's recipe is at {seed['test_elbo']:.2f} "
+        f"after {seed['epochs']} epochs; another implementation of it reached {_TUTORIAL} after "
+        "its 100.\n"
+    )
+
+
+def files() -> str:
+    pairs = {(p["format"], p["precision"]): p for p in results("inference")["pairs"]}
+    rows = []
+    for precision in _PRECISIONS:
+        cells = [precision.replace("_", " ")]
+        for format in ("onnx", "tflite"):
+            pair = pairs[format, precision]
+            cells += [f"{abs(pair['loss_nats']):.3f}", f"{pair['bytes'] / 1e3:.0f}"]
+        rows.append(cells)
+    columns = ("precision", "ONNX: nats a pair", "kB", "TFLite: nats a pair", "kB")
+    return record.markdown_table(columns, rows)
+
+
+def tflite() -> str:
+    times: dict[tuple[int, str], dict[str, float]] = {}
+    for row in results("lowering")["rows"]:
+        if row["format"] == "tflite" and row["batch"] == 1:
+            key = (row["threads"], row["precision"])
+            times.setdefault(key, {})[row["lowering"]] = row["microseconds"]
+    precisions = ("float32", "dynamic_range", "int8")
+    rows = []
+    for threads, words in ((1, "one thread"), (2, "two threads")):
+        found = [times[threads, precision] for precision in precisions]
+        own = [each.pop("tools' own") for each in found]
+        ratios = [t / min(each.values()) for t, each in zip(own, found, strict=True)]
+        rows.append([words, *(f"{r:.1f} times faster" for r in ratios)])
+    quantization = results("quantization")
+    batches = [
+        quantization["speed_ratio"][
+            f"onnx decoder, tools' own float32 / our int8, 100 images, {threads} threads"
+        ]
+        for threads in (1, 2)
+    ]
+    return record.markdown_table(("", *(p.replace("_", " ") for p in precisions)), rows) + (
+        f"\nThe int8 decoder takes {quantization['tflite_micro_arena_bytes']:,} bytes of TFLite "
+        f"Micro's arena. The int8 ONNX decoder\ndecodes 100 images {batches[0]:.1f} (one thread) "
+        f"and {batches[1]:.1f} times (two) as fast as a plain float32 export.\n"
+    )
+
+
+def inference() -> str:
+    return goals_table(results("inference"))
+
+
+def device() -> str:
+    figures = results("runtime")["figures"]
+    rows = []
+    for name, figure in figures.items():
+        if "ratio" in figure:
+            spread = f"{figure['lowest']:.2f} to {figure['highest']:.2f}"
+            rows.append([name, f"{figure['ratio']:.2f} ({spread})"])
+        else:
+            rows.append([name, f"{figure['difference']:+.1f} MB"])
+    return record.markdown_table(("A / B", "median (range over rounds)"), rows)
+
+
+def cold_start() -> str:
+    rows = [
+        [
+            name,
+            *(f"{ms:.0f}" for ms in figure["milliseconds"].values()),
+            f"{figure['total_milliseconds']:.0f}",
+            f"{figure['resident_megabytes']:.0f}",
+        ]
+        for name, figure in results("cold_start")["starts"].items()
+    ]
+    columns = ("milliseconds", "import", "load", "first image", "together", "resident MB")
+    return record.markdown_table(columns, rows)
+
+
+def footprint() -> str:
+    return footprint_table(results("footprint")["installations"])
+
+
+def scaling() -> str:
+    rows = []
+    for part in results("scaling")["parts"].values():
+        sizes = [f"{part['points'][i]['size']:,}" for i in (0, -1)]
+        slopes = [f"{part['exponents'][name]['all']:.2f}" for name in ("seconds", "megabytes")]
+        rows.append([part["title"], " to ".join(sizes), *slopes])
+    return record.markdown_table(("", "sizes", "time's exponent", "memory's"), rows)
+
+
+def training() -> str:
+    figures = results("training-batch-100")
+    rows = [
+        [
+            name,
+            loop["median"],
+            f"{loop['cvae_edge_is_faster_by']:.2f}",
+            f"{loop['share_of_matrix_product_rate']:.0%}",
+        ]
+        for name, loop in figures["loops"].items()
+    ]
+    columns = ("", "images a second", "cvae_edge is faster by", "of the matrix-product rate")
+    return record.markdown_table(columns, rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    function.__name__: function
+    for function in (
+        model,
+        files,
+        tflite,
+        inference,
+        device,
+        cold_start,
+        footprint,
+        scaling,
+        training,
+    )
+}
+
+
+def rebuilt(text: str) -> str:
+    """Return the README's text with every block made anew."""
+    return _BLOCK.sub(lambda found: found[1] + BLOCKS[found[2]]() + found[3], text)
+
+
+def rebuild() -> bool:
+    """Write the README; return whether that changed it."""
+    text = README.read_text()
+    new = rebuilt(text)
+    README.write_text(new)
+    return new != text
