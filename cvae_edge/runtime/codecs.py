@@ -12,7 +12,7 @@ from cvae_edge.errors import BundleError
 from cvae_edge.model_config import ModelConfig, require
 from cvae_edge.runtime.choose import choose_artifact, choose_format
 from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
-from cvae_edge.runtime.parallel import Workers, available_cores
+from cvae_edge.runtime.parallel import CHUNK, Workers, available_cores
 
 T = TypeVar("T")
 
@@ -114,9 +114,14 @@ class Codecs:
         """Whether ``n`` images are run as they are, by ``small``."""
         return n < self._workers.worthwhile
 
-    def run(self, n: int, work: Callable[[DeviceCodec, int, int], None]) -> None:
-        """Call ``work(codec, low, high)`` for chunks that cover 0 to n, in any order and thread."""
+    def run(
+        self, n: int, work: Callable[[DeviceCodec, int, int], None], largest: int = CHUNK
+    ) -> None:
+        """Call ``work(codec, low, high)`` for chunks that cover 0 to n, in any order and thread.
+
+        No chunk has more than ``largest`` images.
+        """
         if self.is_small(n):
             work(self.small, 0, n)
         else:
-            self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high))
+            self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high), largest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,26 +33,37 @@ class Workers:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
-    def for_each_chunk(self, n: int, work: Callable[[int, int], None]) -> None:
-        """Call ``work(low, high)`` for chunks that cover 0 to n, in any order, from any thread."""
-        size = min(CHUNK, -(-n // self.threads))
-        lows = range(0, n, size)
-        if self.threads == 1:
-            for low in lows:
-                work(low, min(low + size, n))
-            return
-        futures = [self._executor().submit(work, low, min(low + size, n)) for low in lows]
+    def for_each_chunk(
+        self, n: int, work: Callable[[int, int], None], largest: int = CHUNK
+    ) -> None:
+        """Call ``work(low, high)`` for chunks that cover 0 to n, in any order, from any thread.
+
+        The caller's own thread works too; the others take their share as they wake.
+        """
+        chunks = self.threads * -(-n // (self.threads * largest))  # every thread as many
+        size = -(-n // chunks)
+        lows = iter(range(0, n, size))
+
+        def take_turns() -> None:
+            try:
+                for low in lows:
+                    work(low, min(low + size, n))
+            finally:
+                deque(lows, maxlen=0)  # after an error or Ctrl-C nobody needs the rest
+
+        helpers = min(self.threads, -(-n // size)) - 1
+        others = [self._executor().submit(take_turns) for _ in range(helpers)]
         try:
-            for future in futures:
-                future.result()
+            take_turns()
         finally:
-            for future in futures:  # after an error or Ctrl-C nobody needs the rest
-                future.cancel()
+            for other in others:
+                if not other.cancel():  # it had begun
+                    other.result()
 
     def _executor(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._pool is None:
                 from concurrent.futures import ThreadPoolExecutor  # 10 ms that one image spares
 
-                self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="cvae-edge")
+                self._pool = ThreadPoolExecutor(self.threads - 1, "cvae-edge")
             return self._pool

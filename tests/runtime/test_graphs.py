@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -93,14 +94,43 @@ def test_chunks_cover_a_batch_once():
             assert (seen == 1).all()
 
 
-def test_an_error_in_a_chunk_is_the_callers():
-    def work(low: int, high: int) -> None:
-        if low:
-            raise ConfigError("from a thread")
+def test_chunks_are_equal_and_every_thread_has_as_many():
+    sizes: list[int] = []
+    Workers(2).for_each_chunk(130, lambda low, high: sizes.append(high - low), largest=32)
+    assert sorted(sizes) == [20, 22, 22, 22, 22, 22]
 
-    for threads in (1, 2):
-        with pytest.raises(ConfigError, match="from a thread"):
-            Workers(threads).for_each_chunk(100, work)
+
+def test_the_callers_own_thread_works_as_well():
+    met = threading.Barrier(2, timeout=10)
+    names: set[str] = set()
+
+    def work(low: int, high: int) -> None:
+        met.wait()  # both threads are here at once
+        names.add(threading.current_thread().name)
+
+    Workers(2).for_each_chunk(8, work)
+    assert threading.current_thread().name in names
+    assert len(names) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("where", ["caller", "helper"])
+def test_an_error_in_a_chunk_is_the_callers_and_ends_the_work(threads, where):
+    caller = threading.current_thread()
+    met = threading.Barrier(threads, timeout=10)
+    done: list[int] = []
+
+    def work(low: int, high: int) -> None:
+        if low < 32 * threads:
+            met.wait()
+        done.append(low)
+        if threads == 1 or (threading.current_thread() is caller) == (where == "caller"):
+            raise ConfigError("from a thread")
+        time.sleep(0.005)  # the other, meanwhile, raises
+
+    with pytest.raises(ConfigError, match="from a thread"):
+        Workers(threads).for_each_chunk(3200, work)
+    assert len(done) <= 20
 
 
 def test_more_memory_than_there_is_is_refused(monkeypatch):
