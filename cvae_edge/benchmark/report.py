@@ -99,7 +99,7 @@ def _row(results: Results, row: Row) -> dict[str, Any]:
 
 
 COLUMNS = (
-    "file", "batch", "threads", "p50 ms", "p95", "p99", "ratio", "img/s", "load ms", "first",
+    "file", "batch", "threads", "p50 ms", "p95", "p99", "ratio", "img/s", "load", "first",
     "MB", "kB", "ELBO", "nats",
 )  # fmt: skip
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cvae_edge.benchmark.results import Results
 
 _INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
-_WIDE = 130  # columns of a terminal that all figures fit into
+_WIDE = 132  # columns of a terminal that all figures fit into
 _NARROW = ("file", "batch", "threads", "p50 ms", "ratio", "img/s", "nats")
 
 
