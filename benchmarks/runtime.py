@@ -140,7 +140,7 @@ def score(model: EdgeCVAE, rounds: int) -> dict[str, Any]:
         "encode": lambda: model.encode(x),
         "decode": lambda: model.decode(z),
     }
-    seconds = take_turns(works, repeats=1, rounds=max(2, rounds // 5))
+    seconds = take_turns(works, repeats=1, rounds=max(2, rounds // 2))
     both = [a + b for a, b in zip(seconds["encode"], seconds["decode"], strict=True)]
     return {"score of 10,000 / encode + decode of them": compare(seconds["score"], both)}
 
