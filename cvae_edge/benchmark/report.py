@@ -9,7 +9,7 @@ from typing import Any
 from cvae_edge.benchmark.choice import RULE, choose, is_as_fast, ranked, ratio
 from cvae_edge.benchmark.results import Results, Row
 from cvae_edge.benchmark.sentence import figure, sentences
-from cvae_edge.benchmark.turns import MIN_RUNS, ROUNDS
+from cvae_edge.benchmark.turns import MAX_ROUNDS, MIN_ROUNDS, MIN_RUNS
 
 METHOD = (
     "Each configuration lives in a fresh process of its own, opened and run as the runtime does it "
@@ -67,7 +67,11 @@ def to_json(results: Results) -> dict[str, Any]:
 
 def method(results: Results) -> list[str]:
     """Say how it was measured."""
-    facts = {"rounds": ROUNDS, "runs": MIN_RUNS, "seconds": results.request.min_seconds}
+    facts = {
+        "rounds": f"{MIN_ROUNDS} to {MAX_ROUNDS}",
+        "runs": MIN_RUNS,
+        "seconds": results.request.min_seconds,
+    }
     return [sentence.format(**facts) for sentence in METHOD]
 
 

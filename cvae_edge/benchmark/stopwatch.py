@@ -38,7 +38,7 @@ class Stopwatch:
 
     def round(self, seconds: float, runs: int) -> float:
         """Run for at least so long and so often; return the round's median in seconds."""
-        self._run(seconds * _REFRESH, 2)
+        self._run(seconds * _REFRESH, 1)
         times = self._run(seconds, runs)
         self._seconds.extend(times)
         return float(np.median(times))

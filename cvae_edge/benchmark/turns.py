@@ -17,8 +17,9 @@ from cvae_edge.benchmark.results import Noise, Row, spread
 from cvae_edge.benchmark.worker_process import WorkerProcess
 from cvae_edge.errors import BenchmarkError
 
-ROUNDS = 10
+MIN_ROUNDS, MAX_ROUNDS = 10, 40  # the more, the closer in time are the runs that are compared
 MIN_RUNS = 50
+_ROUND_RUNS = 5  # fewer runs a round would leave most of the time to those that do not count
 
 Advance = Callable[[float, str], None]  # expected seconds that are done, what is done now
 
@@ -101,14 +102,16 @@ def _run_rounds(
     turns: Sequence[_Turn], reference: _Turn, min_seconds: float, advance: Advance
 ) -> None:
     order = list(turns)
+    slowest = max(turn.warm for turn in turns)
+    rounds = min(MAX_ROUNDS, max(MIN_ROUNDS, int(min_seconds / (_ROUND_RUNS * slowest))))
     shuffle = random.Random(0).shuffle  # so that nobody always follows the same neighbour
-    for number in range(ROUNDS):
+    for number in range(rounds):
         shuffle(order)
         medians: dict[_Turn, float] = {}
         for turn in list(order):
             name = turn.row.name if turn.row is not None else "the reference"
             try:
-                summary = turn.process.round(min_seconds / ROUNDS, math.ceil(MIN_RUNS / ROUNDS))
+                summary = turn.process.round(min_seconds / rounds, math.ceil(MIN_RUNS / rounds))
             except BenchmarkError as error:
                 _fail(turn.row, error)
                 order.remove(turn)
@@ -116,7 +119,7 @@ def _run_rounds(
                 medians[turn] = summary["median"]
                 turn.rounds.append(summary["median"])
                 _record(turn.row, summary)
-            advance(min_seconds / ROUNDS, f"{name}, round {number + 1} of {ROUNDS}")
+            advance(min_seconds / rounds, f"{name}, round {number + 1} of {rounds}")
         for turn, median in medians.items():
             if turn.row is not None and reference in medians:
                 turn.row.relative.append(median / medians[reference])

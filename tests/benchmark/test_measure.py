@@ -13,7 +13,7 @@ import pytest
 
 from cvae_edge.benchmark.measure import measure
 from cvae_edge.benchmark.plan import Configuration, Request
-from cvae_edge.benchmark.turns import ROUNDS
+from cvae_edge.benchmark.turns import MAX_ROUNDS, MIN_ROUNDS
 from cvae_edge.benchmark.worker_process import WorkerProcess
 from cvae_edge.errors import BenchmarkError
 
@@ -51,7 +51,7 @@ def test_every_configuration_is_measured_in_rounds(part):
         assert row.runs_on == "onnxruntime, CPUExecutionProvider"
         assert row.runs >= 50
         assert row.warm_up_runs >= 15
-        assert len(row.rounds_ms) == len(row.relative) == ROUNDS
+        assert MIN_ROUNDS <= len(row.rounds_ms) == len(row.relative) <= MAX_ROUNDS
         assert 0 < row.p50_ms <= row.p95_ms <= row.p99_ms
         assert row.load_ms > 0
         assert row.first_ms > 0
@@ -63,7 +63,7 @@ def test_every_configuration_is_measured_in_rounds(part):
             assert 1e6 < row.memory_bytes < 3e8
     for batch, noise in results.noise.items():
         (reference,) = [r for r in results.of(batch) if r.configuration == noise.configuration]
-        assert reference.relative == [1.0] * ROUNDS
+        assert set(reference.relative) == {1.0}
         assert noise.noise >= abs(noise.ratio - 1)
     done, totals, _ = zip(*seen, strict=True)
     assert list(done) == sorted(done)
@@ -76,8 +76,8 @@ def test_groups_that_do_not_fit_at_once_share_a_reference(part):
     results = measure(bundle, QUICK, alive=2)
     assert [row.status for row in results.rows] == ["measured"] * 3
     assert len(results.noise) == 1
-    assert [len(row.relative) for row in results.rows] == [ROUNDS] * 3
-    assert results.rows[2].relative != [1.0] * ROUNDS
+    assert all(len(row.relative) >= MIN_ROUNDS for row in results.rows)
+    assert set(results.rows[2].relative) != {1.0}
 
 
 def test_a_damaged_file_is_a_failed_row_and_the_others_go_on(part):

@@ -41,15 +41,15 @@ def test_a_round_has_at_least_so_many_runs_and_so_many_seconds(watch_of):
 
 
 def test_the_first_runs_of_a_round_do_not_count(watch_of):
-    watch, clock = watch_of(chain([9.0, 9.0], repeat(1.0)))
+    watch, clock = watch_of(chain([9.0], repeat(1.0)))
     watch.round(3, 1)
     assert watch.summary() == {"runs": 3, "p50": 1.0, "p95": 1.0, "p99": 1.0, "mean": 1.0}
-    assert [call["i"] for call in clock.calls] == [0, 1, 2, 3, 4]  # each run another input
+    assert [call["i"] for call in clock.calls] == [0, 1, 2, 3]  # each run another input
 
 
 def test_percentiles_are_of_all_rounds(watch_of):
     times = np.random.default_rng(0).uniform(1, 2, 100)
-    watch, _ = watch_of(chain([1, 1], times[:50], [1, 1], times[50:]))
+    watch, _ = watch_of(chain([1], times[:50], [1], times[50:]))
     assert watch.round(0, 50) == pytest.approx(np.median(times[:50]))
     watch.round(0, 50)
     summary = watch.summary()
