@@ -17,8 +17,9 @@ METHOD = (
     "Warm-up goes on until the median of a block of runs stays within 3% twice, at most for 2 "
     "seconds; then come {rounds} rounds with at least {runs} runs and {seconds:g} seconds in all.",
     "All configurations of a batch take turns, in a new order each round, while the others sleep: "
-    "a machine that slows down does so for all. Ratios are taken within a round; the ratio shown "
-    "is their median.",
+    "a machine that slows down does so for all. Where they are too many to live at once, they do "
+    "so in groups, each beside one and the same reference. Ratios are taken within a round; the "
+    "ratio shown is their median.",
     "Each call gets the next of several inputs. It has ended, its results in the host's memory, "
     "before the clock is read; on a GPU that counts the copies, and `on device` is the same "
     "without them, by I/O binding.",
@@ -81,7 +82,8 @@ def compared(results: Results, row: Row) -> str:
     if choice is None or row is choice.best:
         return ""
     times = ratio(row, choice.best)
-    if times is None or is_as_fast(results, row, choice.best):
+    equal = any(row is other for other in choice.equals)
+    if times is None or equal or is_as_fast(results, row, choice.best):
         return "same"
     return f"{times:.2f}x"
 

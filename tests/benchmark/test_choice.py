@@ -49,6 +49,15 @@ def test_among_equals_loss_then_size_then_threads_decide(tiny):
     )
 
 
+def test_those_that_are_as_fast_as_the_fastest_are_called_so(tiny):
+    fastest = make_row("decoder.int8.onnx", 1.0, loss=0.05)
+    best_ = make_row("decoder.onnx", 1.04)
+    far = make_row("decoder.tflite", 0.98, loss=0.1)
+    results = make_results(tiny, fastest, best_, far, noise=0.065)
+    assert best(results) is best_
+    assert compared(results, far) == compared(results, fastest) == "same"
+
+
 def test_a_difference_below_the_noise_is_not_reported(tiny):
     a, b = make_row("decoder.onnx", 1.0), make_row("decoder.tflite", 1.04, size=2000)
     assert compared(make_results(tiny, a, b, noise=0.05), b) == "same"

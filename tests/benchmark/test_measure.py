@@ -193,3 +193,16 @@ def test_an_interrupt_keeps_what_was_measured_and_leaves_no_process(part, monkey
     assert [row.status for row in results.rows] == ["stopped", "stopped"]
     assert {len(row.relative) for row in results.rows} == {4}
     assert children() == set()
+
+
+def test_measuring_needs_no_training_framework():
+    script = """
+import sys
+import cvae_edge.benchmark.measure, cvae_edge.benchmark.worker, cvae_edge.benchmark.folder
+import cvae_edge.benchmark.subject, cvae_edge.benchmark.on_device, cvae_edge.cli.benchmarking
+print(*{name.split(".")[0] for name in sys.modules})
+"""
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"tensorflow", "keras", "tf2onnx", "onnx", "matplotlib"} & set(loaded)
