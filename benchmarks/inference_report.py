@@ -53,8 +53,8 @@ def compare(figures: dict[str, Any], goal: Goal) -> dict[str, Any] | None:
     return {"ours": ours, "peer": peer, **ratio(peer["rounds"], ours["rounds"])}
 
 
-def goals_table(figures: dict[str, Any]) -> str:
-    """Every goal: our best, the best peer, and how much faster ours is."""
+def best_table(figures: dict[str, Any], goals: bool = True) -> str:
+    """Our best beside the best peer, for every goal; with what the goal is, or without."""
 
     def side(row: Row) -> str:
         loss = figures["loss_nats"].get(row["name"], 0.0)
@@ -67,9 +67,10 @@ def goals_table(figures: dict[str, Any]) -> str:
         if found:
             spread = f"{found['ratio']:.2f} ({found['lowest']:.2f} to {found['highest']:.2f})"
             names = side(found["ours"]), side(found["peer"])
-            rows.append([goal.work, goal.threads, *names, spread, f"{goal.times:.1f}"])
-    columns = ("decoded", "threads", "our best", "best peer", "times as fast", "goal")
-    return record.markdown_table(columns, rows)
+            times = [f"{goal.times:.1f}"] if goals else []
+            rows.append([goal.work, goal.threads, *names, spread, *times])
+    columns = ["decoded", "threads", "our best", "best peer", "times as fast"]
+    return record.markdown_table([*columns, *(["goal"] if goals else [])], rows)
 
 
 def times_table(figures: dict[str, Any], role: str) -> str:
@@ -98,7 +99,7 @@ def report(figures: dict[str, Any]) -> str:
     roles = [role for role in ROLES if any(row["role"] == role for row in figures["rows"])]
     text = (
         "Ratios of a round's times, median (range) over rounds; the quantized files' nats are what "
-        "the decoder alone loses.\n\n" + goals_table(figures)
+        "the decoder alone loses.\n\n" + best_table(figures)
     )
     text += "\nMilliseconds for a batch, medians; columns are images x threads.\n"
     for role in roles:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import record
 from footprint import table as footprint_table
-from inference_report import goals_table
+from inference_report import best_table
 
 README = Path(__file__).parents[1] / "README.md"
 MACHINE = "amd-epyc-x86-64-2-cores"  # whose figures the README states
@@ -33,13 +34,14 @@ def results(name: str) -> dict[str, Any]:
 
 def model() -> str:
     fast, seed = results("recipe-fast")["summary"], results("recipe-seed")["summary"]
-    return (
+    text = (
         f"**The model.** Recipe `fast` reaches a test ELBO of {fast['test_elbo']:.2f} ± "
         f"{fast['test_elbo_standard_error']:.2f} nats in {fast['epochs']} epochs on "
         f"{fast['train_images']:,} images. The tutorial's recipe is at {seed['test_elbo']:.2f} "
         f"after {seed['epochs']} epochs; another implementation of it reached {_TUTORIAL} after "
-        "its 100.\n"
+        "its 100."
     )
+    return textwrap.fill(text, 100) + "\n"
 
 
 def files() -> str:
@@ -75,15 +77,17 @@ def tflite() -> str:
         ]
         for threads in (1, 2)
     ]
-    return record.markdown_table(("", *(p.replace("_", " ") for p in precisions)), rows) + (
-        f"\nThe int8 decoder takes {quantization['tflite_micro_arena_bytes']:,} bytes of TFLite "
-        f"Micro's arena. The int8 ONNX decoder\ndecodes 100 images {batches[0]:.1f} (one thread) "
-        f"and {batches[1]:.1f} times (two) as fast as a plain float32 export.\n"
+    text = (
+        f"The int8 decoder takes {quantization['tflite_micro_arena_bytes']:,} bytes of TFLite "
+        f"Micro's arena. The int8 ONNX decoder decodes 100 images {batches[0]:.1f} (one thread) "
+        f"and {batches[1]:.1f} times (two) as fast as a plain float32 export."
     )
+    table = record.markdown_table(("", *(p.replace("_", " ") for p in precisions)), rows)
+    return f"{table}\n{textwrap.fill(text, 100)}\n"
 
 
 def inference() -> str:
-    return goals_table(results("inference"))
+    return best_table(results("inference"), goals=False)
 
 
 def device() -> str:

@@ -1,6 +1,6 @@
 """How time and memory grow with the number of images, latent_dim, and the image's size.
 
-    python benchmarks/scaling.py [--images 1000000]
+    python benchmarks/scaling.py [--images 1000000] [--only images]
 
 Models are untrained, which changes no time, and exported to ONNX in float32. Every size is measured
 in a process of its own; memory is the most that it held above what it held after its first image.
@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +171,7 @@ def report(parts: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--only", help="latent_dim, side, encode_side, images; keeps the others")
     parser.add_argument("--run", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
@@ -178,14 +179,16 @@ def main() -> None:
         return
     latents = {d: ModelConfig(latent_dim=d) for d in LATENT_DIMS}
     sides = {side: ModelConfig(image_shape=(side, side, 1)) for side in SIDES}
-    parts: dict[str, Any] = {}
-    for name, part in {
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
         "latent_dim": lambda: against_size(f"generate({BATCH}), latent_dim", latents, "generate"),
         "side": lambda: against_size(f"generate({BATCH}), image side", sides, "generate"),
         "encode_side": lambda: against_size(f"encode {BATCH}, image side", sides, "encode"),
         "images": lambda: against_images(options.images),
-    }.items():
-        parts[name] = part()
+    }
+    kept = record.folder() / "scaling.json"
+    parts = json.loads(kept.read_text())["parts"] if kept.exists() else {}
+    for name in options.only.split(",") if options.only else measures:
+        parts[name] = measures[name]()
         versions = record.versions("cvae-edge", "numpy", "onnxruntime")
         figures = {"versions": versions, "batch": BATCH, "parts": parts}
         record.write("scaling", figures, "Scaling", report(parts))  # what a stopped run leaves
