@@ -123,22 +123,22 @@ def _low_resolution(
 ) -> Any:
     last = len(config.decoder_filters)
     for i in range(1, last + 1):
-        h = mark(f"up_{i}", upsample(f"up_{i}", h, *_parameters(weights, f"decoder/conv_{i}")))
-        if i < last:
-            h = DepthToSpace(2, name=f"shuffle_{i}")(h)
+        kernel, bias = _parameters(weights, f"decoder/conv_{i}")
+        h = upsample(f"up_{i}", h, kernel, bias, in_place=i < last, mark=mark)
     kernel, bias = _parameters(weights, "decoder/x_logits")
     kernel, bias = folded_kernel(kernel), np.tile(bias, BLOCK * BLOCK)
     h = _convolution("blocks", kernel, bias, stride=2, padding="same")(h)
     return DepthToSpace(BLOCK, name="x_logits")(h)
 
 
-def _subpixel(name: str, h: Any, kernel: Any, bias: Any) -> Any:
-    """(n, h, w, c_in) to (n, h, w, 4 * c_out): a strided layer's output, its phases as channels."""
+def _subpixel(name: str, h: Any, kernel: Any, bias: Any, in_place: bool, mark: Mark) -> Any:
+    """A strided layer: (n, h, w, c_in) to (n, 2h, 2w, c), or to its phases, (n, h, w, 4c)."""
     h = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"pad_{name}")(h)
-    return _convolution(name, subpixel_kernel(kernel), np.tile(bias, 4), relu=True)(h)
+    h = mark(name, _convolution(name, subpixel_kernel(kernel), np.tile(bias, 4), relu=True)(h))
+    return DepthToSpace(2, name=f"shuffle_{name}")(h) if in_place else h
 
 
-def _polyphase(name: str, h: Any, kernel: Any, bias: Any) -> Any:
+def _polyphase(name: str, h: Any, kernel: Any, bias: Any, in_place: bool, mark: Mark) -> Any:
     """As ``_subpixel``, each phase by a convolution of its own."""
     parts = []
     for (p, q), part in phase_kernels(kernel).items():
@@ -146,7 +146,24 @@ def _polyphase(name: str, h: Any, kernel: Any, bias: Any) -> Any:
         padding = layers.ZeroPadding2D(((above, 0), (left, 0)), name=f"pad_{place}")
         padded = padding(h) if above or left else h
         parts.append(_convolution(place, part, bias, relu=True)(padded))
-    return layers.Concatenate(name=name)(parts)
+    joined = _interleave(name, parts) if in_place else layers.Concatenate(name=name)(parts)
+    return mark(name, joined)
+
+
+def _interleave(name: str, parts: list[Any]) -> Any:
+    """Put four phases (n, h, w, c) in place, (n, 2h, 2w, c).
+
+    Side by side in memory, two pixels' channels are the pixels of a row twice as long, and two rows
+    are rows of an image twice as high: this joins long runs of bytes, where onnxruntime's
+    DepthToSpace moves one value at a time.
+    """
+    height, width, channels = parts[0].shape[1:]
+    rows = []
+    for p in (0, 1):
+        pair = layers.Concatenate(name=f"row_{name}_{p}")(parts[2 * p : 2 * p + 2])
+        rows.append(Reshape((height, 2 * width * channels), name=f"long_{name}_{p}")(pair))
+    both = layers.Concatenate(name=f"rows_{name}")(rows)
+    return Reshape((2 * height, 2 * width, channels), name=name)(both)
 
 
 def _parameters(weights: Weights, layer: str) -> tuple[Any, Any]:
