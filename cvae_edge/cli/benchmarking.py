@@ -33,12 +33,16 @@ def benchmark(
         help="decoder (latents to images), encoder (images to latents), reconstruct (both), or "
         "generate (seeds to images, noise included).",
     ),
-    batch: str = typer.Option("1,16,256", help="Images in a call. The first choice is the least."),
+    batch: str = typer.Option(
+        "1,16,256", help="Images in a call. The advice begins with the smallest."
+    ),
     threads: str | None = typer.Option(None, help="Such as 1,2; by default 1 and all cores."),
     provider: str = typer.Option(
         "cpu", help="onnxruntime's: cpu, cuda, tensorrt, ...; or several."
     ),
-    min_seconds: float = typer.Option(2.0, help="That each configuration is measured for."),
+    min_seconds: float = typer.Option(
+        2.0, help="For which each configuration is measured, at least."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     out: Path | None = typer.Option(None, help="A folder for results.json, report.md and plots."),
 ) -> None:
@@ -108,8 +112,10 @@ def _print(results: Results, json: bool) -> None:
     for row in results.rows:
         if row.status == "failed":
             print_error(f"{row.name}, batch {row.configuration.batch}: {row.message}")
-    for file, reason in results.skipped.items():
-        print_error(f"{file} was skipped: {reason}")
+    for reason in dict.fromkeys(results.skipped.values()):
+        files = [file for file, why in results.skipped.items() if why == reason]
+        print_error(f"skipped {', '.join(files)}: {reason}")
     if results.interrupted:
         print_error("interrupted: rows marked * lack rounds, and others are absent")
-    typer.echo("\n".join([COLUMNS_HELP, "", *sentences(results)]))
+    more = "" if width >= _WIDE else " A wider terminal, --json and --out have all of them."
+    typer.echo("\n".join([COLUMNS_HELP + more, "", *sentences(results)]))

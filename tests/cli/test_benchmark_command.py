@@ -43,6 +43,26 @@ def test_prints_a_table_and_what_to_ship_and_saves_the_report(run_cli, bundle, t
     assert (len(names) == 4) != ("pip install matplotlib" in result.err)
 
 
+def test_a_narrow_terminal_gets_what_decides(run_cli, bundle, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = run_cli("benchmark", bundle, *QUICK).out.splitlines()
+    head = next(line.split() for line in lines if "threads" in line)
+    assert head == ["file", "batch", "threads", "p50", "ms", "ratio", "img/s", "nats"]
+    assert any("--json and --out have all of them" in line for line in lines)
+
+
+def test_files_that_cannot_be_measured_here_are_named_with_the_reason(run_cli, monkeypatch):
+    from cvae_edge.benchmark import plan
+
+    missing = {"tflite": "they need LiteRT", "onnx": None}
+    monkeypatch.setattr(plan, "_missing_runtime", missing.get)
+    result = run_cli("benchmark", TINY, *QUICK)
+    assert result.code == 0
+    (line,) = [line for line in result.err.splitlines() if "skipped" in line]
+    assert line.startswith("cvae-edge: skipped decoder.tflite, decoder.float16.tflite, ")
+    assert line.endswith(": they need LiteRT")
+
+
 def test_json_is_one_document_and_nothing_else(run_cli, bundle):
     result = run_cli("benchmark", bundle, *QUICK, "--json")
     assert (result.code, result.err) == (0, "")
