@@ -86,14 +86,7 @@ def make_plan(manifest: Manifest, request: Request) -> Plan:
     missing = {form: _missing_runtime(form) for form in {s[0].format for s in subjects}}
     _check_providers(request.providers, onnxruntime=_missing_runtime("onnx") is None)
     _check_size(manifest, max(request.batches))
-    cores = available_cores()
-    if max(request.threads) > cores:
-        warnings.warn(
-            f"{max(request.threads)} threads were asked for and this machine has {cores} "
-            f"{'core' if cores == 1 else 'cores'}: they will wait for each other",
-            BenchmarkWarning,
-            stacklevel=2,
-        )
+    _warn_of_cores(max(request.threads))
     skipped = {}
     configurations = []
     for files in subjects:
@@ -115,6 +108,17 @@ def make_plan(manifest: Manifest, request: Request) -> Plan:
         raise BenchmarkError(f"nothing can be measured: {'; '.join(sorted(set(skipped.values())))}")
     configurations.sort(key=lambda c: request.batches.index(c.batch))
     return Plan(tuple(configurations), skipped)
+
+
+def _warn_of_cores(threads: int) -> None:
+    cores = available_cores()
+    if threads > cores:
+        warnings.warn(
+            f"{threads} threads were asked for and this machine has {cores} "
+            f"{'core' if cores == 1 else 'cores'}: they will wait for each other",
+            BenchmarkWarning,
+            stacklevel=3,
+        )
 
 
 def _subjects(manifest: Manifest, role: str) -> list[tuple[Artifact, ...]]:
