@@ -246,7 +246,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.06, help="of a turn")
+    parser.add_argument("--seconds", type=float, default=0.1, help="of a turn")
     parser.add_argument("--roles", type=lambda text: text.split(","), default=list(ROLES))
     parser.add_argument("--batches", type=integers, default=[1, 16, 256])
     parser.add_argument("--threads", type=integers, default=[1, 2])

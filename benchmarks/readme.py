@@ -124,9 +124,10 @@ def scaling() -> str:
     rows = []
     for part in results("scaling")["parts"].values():
         sizes = [f"{part['points'][i]['size']:,}" for i in (0, -1)]
-        slopes = [f"{part['exponents'][name]['all']:.2f}" for name in ("seconds", "megabytes")]
-        rows.append([part["title"], " to ".join(sizes), *slopes])
-    return record.markdown_table(("", "sizes", "time's exponent", "memory's"), rows)
+        slopes = [part["exponents"][name] for name in ("seconds", "megabytes")]
+        cells = [f"{s['all']:.2f}, {s['last_two']:.2f}" for s in slopes]
+        rows.append([part["title"], " to ".join(sizes), *cells])
+    return record.markdown_table(("", "sizes", "time: exponents", "memory: exponents"), rows)
 
 
 def training() -> str:

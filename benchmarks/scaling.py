@@ -29,7 +29,7 @@ from cvae_edge.config import ModelConfig
 
 BATCH = 256
 LATENT_DIMS = (2, 8, 32, 128, 512, 2048)
-SIDES = (28, 40, 56, 80, 112, 128)
+SIDES = (28, 32, 48, 64, 96, 128)
 SECONDS = 0.5  # to repeat a job for
 
 

@@ -132,8 +132,8 @@ def timed(turn: Callable[[], object]) -> Callable[[], float]:
 
 
 def median_seconds(call: Callable[[], object], seconds: float) -> float:
-    """Call for ``seconds`` after a fifth as long to wake caches and threads; one call may do."""
-    first = _times(call, seconds / 5)
+    """Call for ``seconds`` after half as long to wake caches and threads; one call may do."""
+    first = _times(call, seconds / 2)
     return float(np.median(first if sum(first) > seconds else _times(call, seconds)))
 
 
