@@ -7,19 +7,18 @@ column mod 2) are therefore a convolution of the input: of 2x2 taps for (0, 0), 
 for (1, 0) and 1x1 for (1, 1), with a row of zeros on top where p is 0 and a column of zeros on the
 left where q is 0. Depth-to-space puts them in place, from channels (2p + q) * C onward.
 
-- Lowering `polyphase` computes the four convolutions and concatenates them: the transposed
+- Lowering `polyphase` computes the four convolutions and interleaves them: the transposed
   convolution's nine taps, and no other product.
 - Lowering `subpixel` computes them as one 2x2 convolution, whose other taps are 0 (Shi et al. 2016,
   "Is the deconvolution layer the same as a convolutional layer?"): sixteen taps, but fewer
-  operators, and no two copies of the result in memory.
+  operators, and never two copies of the result in memory.
 
 **Stride 1.** Conv2DTranspose(3, stride 1, 'same') is the 3x3 convolution with the kernel turned by
-180 degrees. Where depth-to-space comes just before it, it can be folded into the low-resolution
-grid, so that depth-to-space moves few channels. It has few output channels, one for a grey image,
-where a processor computes 8 or 16 at a time; so it takes 2x2 cells of the grid at once, which are
-4x4 pixels. Row s of those, and the tap d of -1, 0, 1, meet in cell row floor((s + d) / 2) from -1
-to 2, phase (s + d) mod 2: a 4x4 convolution of stride 2, with a border of zeros, from 4 * C_in to
-16 * C_out channels. Both grids end in zeros at the same places.
+180 degrees. The last layer has few output channels, one for a grey image, where a processor
+computes 8 or 16 at a time. So 4x4 pixels are computed together, as the 16 * C channels of a 6x6
+convolution of stride 4, and depth-to-space puts them in place. For lowering `subpixel` it is folded
+into the low-resolution grid, behind which it comes: 8x8 pixels around such a block are a 4x4 window
+of the grid's cells, each with four phases as channels.
 
 ReLU works value by value, so it may come before depth-to-space or after it.
 """
@@ -34,7 +33,7 @@ from numpy.typing import NDArray
 Kernel = NDArray[np.float32]
 Phase = tuple[int, int]  # (output row mod 2, output column mod 2)
 
-BLOCK = 4  # pixels that the folded layer computes together, each way
+BLOCK = 4  # pixels that the last layer computes together, each way
 _TAPS = {0: (2, 0), 1: (1,)}  # of a phase, in the order of the rows they meet: j - 1, j; or j
 
 
@@ -75,8 +74,26 @@ def convolution_kernel(kernel: Kernel) -> Kernel:
     return np.ascontiguousarray(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
 
 
+def block_kernel(kernel: Kernel) -> Kernel:
+    """Make a stride-1 transposed kernel compute blocks of 4x4 output pixels.
+
+    Args:
+        kernel: (3, 3, C_out, C_in), Keras' layout for transposed convolutions.
+
+    Returns:
+        (6, 6, C_in, 16 * C_out), for stride 4 and padding 'same', on an input whose height and
+        width are multiples of 4; depth-to-space of block 4 follows.
+    """
+    plain = convolution_kernel(kernel)
+    _, _, c_in, c_out = plain.shape
+    wide = np.zeros((BLOCK + 2, BLOCK + 2, c_in, BLOCK, BLOCK, c_out), np.float32)
+    for s, t in np.ndindex(BLOCK, BLOCK):
+        wide[s : s + 3, t : t + 3, :, s, t] = plain
+    return wide.reshape(BLOCK + 2, BLOCK + 2, c_in, BLOCK * BLOCK * c_out)
+
+
 def folded_kernel(kernel: Kernel) -> Kernel:
-    """Move a stride-1 transposed kernel from behind a depth-to-space of block 2 to before it.
+    """Move ``block_kernel`` from behind a depth-to-space of block 2 to before it.
 
     Args:
         kernel: (3, 3, C_out, C_in), Keras' layout for transposed convolutions.
@@ -85,11 +102,7 @@ def folded_kernel(kernel: Kernel) -> Kernel:
         (4, 4, 4 * C_in, 16 * C_out), for stride 2 and padding 'same' on the low-resolution grid,
         whose height and width are even; depth-to-space of block 4 follows.
     """
-    plain = convolution_kernel(kernel)
-    _, _, c_in, c_out = plain.shape
-    wide = np.zeros((4, 4, 2, 2, c_in, BLOCK, BLOCK, c_out), np.float32)
-    for (s, t), (a, b) in product(np.ndindex(BLOCK, BLOCK), np.ndindex(3, 3)):
-        row, p = divmod(s + a - 1, 2)
-        column, q = divmod(t + b - 1, 2)
-        wide[row + 1, column + 1, p, q, :, s, t] = plain[a, b]
-    return wide.reshape(4, 4, 4 * c_in, BLOCK * BLOCK * c_out)
+    block = np.pad(block_kernel(kernel), ((1, 1), (1, 1), (0, 0), (0, 0)))  # (8, 8, C_in, C)
+    _, _, c_in, channels = block.shape
+    cells = block.reshape(4, 2, 4, 2, c_in, channels).transpose(0, 2, 1, 3, 4, 5)
+    return np.ascontiguousarray(cells.reshape(4, 4, 4 * c_in, channels))

@@ -19,7 +19,13 @@ import tensorflow as tf
 from keras import layers
 
 from cvae_edge.config import ModelConfig
-from cvae_edge.exporters.lowering import BLOCK, folded_kernel, phase_kernels, subpixel_kernel
+from cvae_edge.exporters.lowering import (
+    BLOCK,
+    block_kernel,
+    folded_kernel,
+    phase_kernels,
+    subpixel_kernel,
+)
 from cvae_edge.training.elbo import reparameterize
 from cvae_edge.training.model import Weights
 
@@ -96,12 +102,8 @@ def decode(
     kernel, bias = _parameters(weights, "decoder/grid")
     h = _grid(h, kernel, bias, config.grid_shape, layout)
     h = mark("grid", h)
-    if lowering == "transposed":
-        x_logits = _transposed(h, config, weights, mark)
-    else:
-        upsample = _subpixel if lowering == "subpixel" else _polyphase
-        x_logits = _low_resolution(h, config, weights, upsample, mark)
-    return mark("x_logits", x_logits)
+    add = {"transposed": _transposed, "subpixel": _subpixel, "polyphase": _polyphase}[lowering]
+    return mark("x_logits", add(h, config, weights, mark))
 
 
 def _transposed(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
@@ -118,49 +120,50 @@ def _transposed(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> An
     )(h)
 
 
-def _low_resolution(
-    h: Any, config: ModelConfig, weights: Weights, upsample: Callable[..., Any], mark: Mark
-) -> Any:
+def _subpixel(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
     last = len(config.decoder_filters)
     for i in range(1, last + 1):
         kernel, bias = _parameters(weights, f"decoder/conv_{i}")
-        h = upsample(f"up_{i}", h, kernel, bias, in_place=i < last, mark=mark)
+        kernel, bias = subpixel_kernel(kernel), np.tile(bias, 4)
+        h = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"pad_{i}")(h)
+        h = mark(f"up_{i}", _convolution(f"up_{i}", kernel, bias, relu=True)(h))
+        if i < last:
+            h = DepthToSpace(2, name=f"shuffle_{i}")(h)
     kernel, bias = _parameters(weights, "decoder/x_logits")
-    kernel, bias = folded_kernel(kernel), np.tile(bias, BLOCK * BLOCK)
-    h = _convolution("blocks", kernel, bias, stride=2, padding="same")(h)
+    return _blocks(h, folded_kernel(kernel), bias, stride=BLOCK // 2)
+
+
+def _polyphase(h: Any, config: ModelConfig, weights: Weights, mark: Mark) -> Any:
+    for i in range(1, len(config.decoder_filters) + 1):
+        kernel, bias = _parameters(weights, f"decoder/conv_{i}")
+        phases = []
+        for (p, q), part in phase_kernels(kernel).items():
+            place, above, left = f"up_{i}_{p}{q}", 1 - p, 1 - q
+            pad = layers.ZeroPadding2D(((above, 0), (left, 0)), name=f"pad_{place}")
+            padded = pad(h) if above or left else h
+            phases.append(_convolution(place, part, bias, relu=True)(padded))
+        h = mark(f"up_{i}", _interleave(f"up_{i}", phases))
+    kernel, bias = _parameters(weights, "decoder/x_logits")
+    return _blocks(h, block_kernel(kernel), bias, stride=BLOCK)
+
+
+def _blocks(h: Any, kernel: Any, bias: Any, stride: int) -> Any:
+    bias = np.tile(bias, BLOCK * BLOCK)
+    h = _convolution("blocks", kernel, bias, stride, padding="same")(h)
     return DepthToSpace(BLOCK, name="x_logits")(h)
 
 
-def _subpixel(name: str, h: Any, kernel: Any, bias: Any, in_place: bool, mark: Mark) -> Any:
-    """A strided layer: (n, h, w, c_in) to (n, 2h, 2w, c), or to its phases, (n, h, w, 4c)."""
-    h = layers.ZeroPadding2D(((1, 0), (1, 0)), name=f"pad_{name}")(h)
-    h = mark(name, _convolution(name, subpixel_kernel(kernel), np.tile(bias, 4), relu=True)(h))
-    return DepthToSpace(2, name=f"shuffle_{name}")(h) if in_place else h
-
-
-def _polyphase(name: str, h: Any, kernel: Any, bias: Any, in_place: bool, mark: Mark) -> Any:
-    """As ``_subpixel``, each phase by a convolution of its own."""
-    parts = []
-    for (p, q), part in phase_kernels(kernel).items():
-        place, above, left = f"{name}_{p}{q}", 1 - p, 1 - q
-        padding = layers.ZeroPadding2D(((above, 0), (left, 0)), name=f"pad_{place}")
-        padded = padding(h) if above or left else h
-        parts.append(_convolution(place, part, bias, relu=True)(padded))
-    joined = _interleave(name, parts) if in_place else layers.Concatenate(name=name)(parts)
-    return mark(name, joined)
-
-
-def _interleave(name: str, parts: list[Any]) -> Any:
+def _interleave(name: str, phases: list[Any]) -> Any:
     """Put four phases (n, h, w, c) in place, (n, 2h, 2w, c).
 
     Side by side in memory, two pixels' channels are the pixels of a row twice as long, and two rows
     are rows of an image twice as high: this joins long runs of bytes, where onnxruntime's
     DepthToSpace moves one value at a time.
     """
-    height, width, channels = parts[0].shape[1:]
+    height, width, channels = phases[0].shape[1:]
     rows = []
     for p in (0, 1):
-        pair = layers.Concatenate(name=f"row_{name}_{p}")(parts[2 * p : 2 * p + 2])
+        pair = layers.Concatenate(name=f"row_{name}_{p}")(phases[2 * p : 2 * p + 2])
         rows.append(Reshape((height, 2 * width * channels), name=f"long_{name}_{p}")(pair))
     both = layers.Concatenate(name=f"rows_{name}")(rows)
     return Reshape((2 * height, 2 * width, channels), name=name)(both)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cvae_edge.config import ModelConfig
 from cvae_edge.exporters.lowering import (
+    block_kernel,
     convolution_kernel,
     folded_kernel,
     phase_kernels,
@@ -62,6 +63,15 @@ def test_phases_have_the_nine_taps_and_no_more() -> None:
     assert list(parts) == [(0, 0), (0, 1), (1, 0), (1, 1)]
     taps = np.concatenate([part.ravel() for part in parts.values()])
     np.testing.assert_array_equal(np.sort(taps), np.sort(kernel.ravel()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(h=sizes, w=sizes, c_in=channels, c_out=channels, seed=seeds)
+def test_blocks_in_place_equal_the_layer(h: int, w: int, c_in: int, c_out: int, seed: int) -> None:
+    x, kernel = draw(seed, 2, 4 * h, 4 * w, c_in), draw(seed + 1, 3, 3, c_out, c_in)
+    wide = tf.nn.conv2d(x, block_kernel(kernel), 4, "SAME")
+    got = tf.nn.depth_to_space(wide, 4).numpy()
+    np.testing.assert_allclose(got, transposed(x, kernel, 1), atol=2e-5)
 
 
 @settings(max_examples=40, deadline=None)
