@@ -20,7 +20,7 @@ GOLDEN = "golden.npz"
 FORMATS = ("onnx", "tflite")
 ROLES = ("encoder", "decoder", "reconstruct")
 PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
-LOWERINGS = ("transposed", "subpixel", "polyphase")
+LOWERINGS = ("transposed", "subpixel", "polyphase", "hybrid")
 BINARIZE = ("static", "dynamic", "none")
 _DTYPES = ("float32", "float16", "int8", "uint8")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can fill
@@ -43,7 +43,7 @@ class Artifact(NamedTuple):
     format: str  # onnx | tflite
     role: str  # encoder | decoder | reconstruct
     precision: str  # float32 | float16 | dynamic_range | int8
-    lowering: str | None  # transposed | subpixel | polyphase; None where there is no decoder
+    lowering: str | None  # one of LOWERINGS; None where there is no decoder
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     size_bytes: int

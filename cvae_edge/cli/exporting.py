@@ -39,7 +39,7 @@ def export(
     lowering: str = typer.Option(
         "auto",
         help="The decoder's transposed convolutions: auto (the fastest), transposed, subpixel "
-        "(the least memory in TFLite Micro) or polyphase.",
+        "(the least memory in TFLite Micro), polyphase or hybrid.",
     ),
     max_elbo_drop: float = typer.Option(0.5, help="Nats an artifact may lose before it fails."),
     opset: int | None = typer.Option(None, help="ONNX operator set."),

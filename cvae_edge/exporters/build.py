@@ -14,8 +14,6 @@ from cvae_edge.exporters import onnx, onnx_quantization, tflite
 from cvae_edge.exporters.calibration import calibration_set
 from cvae_edge.exporters.networks import (
     Layout,
-    Lowering,
-    Mark,
     decoder_network,
     encoder_network,
     reconstruct_network,
@@ -24,6 +22,7 @@ from cvae_edge.exporters.networks import (
 from cvae_edge.exporters.quantization import SCHEMES, Plan, fake_quantize, make_plan
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject
+from cvae_edge.exporters.upsampling import Lowering, Mark
 from cvae_edge.manifest import Artifact
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.graph import Graph, open_graph

@@ -20,6 +20,11 @@ convolution of stride 4, and depth-to-space puts them in place. For lowering `su
 into the low-resolution grid, behind which it comes: 8x8 pixels around such a block are a 4x4 window
 of the grid's cells, each with four phases as channels.
 
+Lowering `hybrid` is for onnxruntime in floating point, where transposed convolutions are quick if
+they are small, and depth-to-space is not: only the last strided layer is computed by phases,
+and the stride-1 layer takes those as they are. Its tap d adds row 2j + p, of phase p, to output row
+2j + p + d: a transposed convolution of stride 2 with 4x4 taps, p + d + 1 from 0 to 3.
+
 ReLU works value by value, so it may come before depth-to-space or after it.
 """
 
@@ -90,6 +95,22 @@ def block_kernel(kernel: Kernel) -> Kernel:
     for s, t in np.ndindex(BLOCK, BLOCK):
         wide[s : s + 3, t : t + 3, :, s, t] = plain
     return wide.reshape(BLOCK + 2, BLOCK + 2, c_in, BLOCK * BLOCK * c_out)
+
+
+def gathering_kernel(kernel: Kernel) -> Kernel:
+    """Make a stride-1 transposed kernel take the phases of its input as channels.
+
+    Args:
+        kernel: (3, 3, C_out, C_in), Keras' layout for transposed convolutions.
+
+    Returns:
+        (4, 4, C_out, 4 * C_in), for a transposed convolution of stride 2 and padding 'same'.
+    """
+    _, _, c_out, c_in = kernel.shape
+    wide = np.zeros((4, 4, c_out, 2, 2, c_in), np.float32)
+    for p, q in product(_TAPS, _TAPS):
+        wide[p : p + 3, q : q + 3, :, p, q] = kernel
+    return wide.reshape(4, 4, c_out, 4 * c_in)
 
 
 def folded_kernel(kernel: Kernel) -> Kernel:

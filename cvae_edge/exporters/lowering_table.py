@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cvae_edge.exporters.networks import Lowering
+from cvae_edge.exporters.upsampling import Lowering
 
 FASTEST: dict[tuple[str, str], Lowering] = {
     ("onnx", "float32"): "transposed",

@@ -19,8 +19,9 @@ from keras import layers
 from cvae_edge.elbo import Array, evaluate
 from cvae_edge.exporters.calibration import Range, candidates, observe
 from cvae_edge.exporters.equalization import equalize, peaks
-from cvae_edge.exporters.networks import Lowering, Mark, decoder_network, encoder_network
+from cvae_edge.exporters.networks import decoder_network, encoder_network
 from cvae_edge.exporters.subject import Subject
+from cvae_edge.exporters.upsampling import Lowering, Mark
 from cvae_edge.training.model import Weights
 
 _ALPHAS = (0.25, 0.5, 0.75, 1.0)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cvae_edge.config import require
 from cvae_edge.exporters.lowering_table import FASTEST
-from cvae_edge.exporters.networks import Lowering
+from cvae_edge.exporters.upsampling import Lowering
 from cvae_edge.manifest import FORMATS, LOWERINGS, PRECISIONS, ROLES
 
 

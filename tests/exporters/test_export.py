@@ -79,12 +79,13 @@ def test_onnx_graphs_are_clean(bundle: Bundle, file: str) -> None:
     onnx.checker.check_model(model, full_check=True)
     operators = Counter(node.op_type for node in model.graph.node)
     assert not {"Shape", "Gather", "Slice", "Identity", "Squeeze"} & set(operators)
-    # Each polyphase layer joins pixels, and then rows, as runs of channels; elsewhere nothing is
-    # moved: one channel is moved by a Reshape.
+    # Each polyphase layer joins pixels, and then rows, as runs of channels; hybrid joins phases.
+    # Elsewhere nothing is moved: one channel is moved by a Reshape.
     layers = len(bundle.manifest.model.decoder_filters)
-    polyphase = artifact(bundle, file).lowering == "polyphase"
-    assert operators["Concat"] == (3 * layers if polyphase else 0)
-    assert operators["Transpose"] == (3 * layers if polyphase else 0)
+    lowering = artifact(bundle, file).lowering
+    joins = {"polyphase": 3 * layers, "hybrid": 1}.get(lowering or "", 0)
+    assert operators["Concat"] == joins
+    assert operators["Transpose"] == (joins if lowering == "polyphase" else 0)
     assert operators["Cast"] == 0 or "float32" not in file
     for tensor in (*model.graph.input, *model.graph.output):
         assert tensor.type.tensor_type.shape.dim[0].dim_param == "n"
@@ -169,7 +170,10 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
     [
         ({"formats": ["coreml"]}, "formats must be some of onnx, tflite, got coreml"),
         ({"precisions": ["int4"]}, "precisions must be some of .*, got int4"),
-        ({"lowering": "fast"}, "lowering must be one of auto, transposed, subpixel, polyphase"),
+        (
+            {"lowering": "fast"},
+            "lowering must be one of auto, transposed, subpixel, polyphase, hybrid",
+        ),
         ({"io": "int4"}, "io must be float32 or int8, got int4"),
         ({"calibration_samples": 0}, "calibration_samples must be at least 1, got 0"),
         ({"held_out": 0}, "held_out must be at least 1, got 0"),

@@ -11,6 +11,7 @@ from cvae_edge.exporters.lowering import (
     block_kernel,
     convolution_kernel,
     folded_kernel,
+    gathering_kernel,
     phase_kernels,
     subpixel_kernel,
 )
@@ -86,6 +87,17 @@ def test_folded_layer_equals_depth_to_space_and_then_the_layer(
     np.testing.assert_allclose(got, expected, atol=2e-5)
 
 
+@settings(max_examples=40, deadline=None)
+@given(h=sizes, w=sizes, c_in=channels, c_out=channels, seed=seeds)
+def test_gathering_layer_equals_depth_to_space_and_then_the_layer(
+    h: int, w: int, c_in: int, c_out: int, seed: int
+) -> None:
+    grid, kernel = draw(seed, 2, h, w, 4 * c_in), draw(seed + 1, 3, 3, c_out, c_in)
+    got = transposed(grid, gathering_kernel(kernel), 2)
+    expected = transposed(tf.nn.depth_to_space(grid, 2).numpy(), kernel, 1)
+    np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
 @settings(max_examples=20, deadline=None)
 @given(h=sizes, w=sizes, c_in=channels, c_out=channels, seed=seeds)
 def test_stride_1_transposed_equals_a_convolution_with_the_kernel_turned(
@@ -97,7 +109,7 @@ def test_stride_1_transposed_equals_a_convolution_with_the_kernel_turned(
 
 
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
-@pytest.mark.parametrize("lowering", ["transposed", "subpixel", "polyphase"])
+@pytest.mark.parametrize("lowering", ["transposed", "subpixel", "polyphase", "hybrid"])
 @pytest.mark.parametrize("image_shape", [(8, 12, 1), (16, 8, 3)])
 def test_lowered_decoder_equals_the_trained_one(
     layout: str, lowering: str, image_shape: tuple[int, int, int]

@@ -53,7 +53,7 @@ def test_fake_quantization_has_256_levels_with_zero_among_them() -> None:
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
-@pytest.mark.parametrize("lowering", ["transposed", "subpixel", "polyphase"])
+@pytest.mark.parametrize("lowering", ["transposed", "subpixel", "polyphase", "hybrid"])
 def test_the_simulation_computes_what_the_file_does(
     subject: Subject, format: str, lowering: str
 ) -> None:
