@@ -5,9 +5,9 @@ from __future__ import annotations
 from cvae_edge.exporters.upsampling import Lowering
 
 FASTEST: dict[tuple[str, str], Lowering] = {
-    ("onnx", "float32"): "transposed",
+    ("onnx", "float32"): "hybrid",
     ("onnx", "float16"): "transposed",
-    ("onnx", "dynamic_range"): "transposed",
+    ("onnx", "dynamic_range"): "hybrid",
     ("onnx", "int8"): "polyphase",
     ("tflite", "float32"): "polyphase",
     ("tflite", "float16"): "polyphase",
