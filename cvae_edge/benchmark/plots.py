@@ -185,4 +185,6 @@ def _loss(row: Row) -> float:
 
 def _runtime(row: Row) -> str:
     c = row.configuration
+    if c.provider == "openvino":
+        return "OpenVINO"
     return "LiteRT" if c.format == "tflite" else f"onnxruntime {c.provider}"

@@ -101,6 +101,10 @@ def _import_runtime(c: Configuration) -> str:
 
     ``check_provider`` has seen, once a file is open, that the provider really is the session's.
     """
+    if c.format == "onnx" and c.provider == "openvino":
+        import cvae_edge.runtime.openvino_graph
+
+        return "OpenVINO"
     if c.format == "onnx":
         import cvae_edge.runtime.onnx_graph
         from cvae_edge.runtime.providers import PROVIDERS

@@ -17,6 +17,7 @@ from cvae_edge.version import __version__
 
 _PACKAGES = {
     "run bundles": ("numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "typer"),
+    "run ONNX files faster in batches": ("openvino",),
     "run TFLite files": ("ai-edge-litert", "tflite-runtime"),
     "train and export": ("tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"),
 }

@@ -15,6 +15,9 @@ from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
 from cvae_edge.runtime.parallel import CHUNK, Workers, available_cores
 
 T = TypeVar("T")
+# A provider that threads by itself is given more at once, up to 256 images of 32x32: on a CPU the
+# activations of that many are some 100 MB.
+_WHOLE, _WHOLE_PIXELS = 256, 256 * 32 * 32
 
 
 class DeviceCodec:
@@ -26,6 +29,9 @@ class DeviceCodec:
         open_encoder: Callable[[], Graph],
         open_decoder: Callable[[], Decoder],
     ) -> None:
+        height, width, _ = model.image_shape
+        fitting = max(CHUNK, min(_WHOLE, _WHOLE_PIXELS // (height * width)))
+        self.whole = 1 << fitting.bit_length() - 1  # images in a run of a provider that threads
         self._model = model
         self._encoder, self._decoder = _Once(open_encoder), _Once(open_decoder)
 
@@ -79,7 +85,8 @@ class Codecs:
     Within one run, onnxruntime spreads a convolution over threads, but a transposed convolution
     only in part; so a large batch is faster in chunks, each on one thread. A single image is
     faster with every thread in its one run. Hence two sessions of the same file: ``small``, and
-    ``large``, which is opened when the first large batch comes.
+    ``large``, which is opened when the first large batch comes. Other providers than the CPU do
+    their own threading, of any batch: theirs is ``small`` alone, in chunks that bound memory.
     """
 
     def __init__(
@@ -112,6 +119,8 @@ class Codecs:
 
     def is_small(self, n: int) -> bool:
         """Whether ``n`` images are run as they are, by ``small``."""
+        if self.provider != "cpu":
+            return n <= self.small.whole
         return n < self._workers.worthwhile
 
     def run(
@@ -119,9 +128,12 @@ class Codecs:
     ) -> None:
         """Call ``work(codec, low, high)`` for chunks that cover 0 to n, in any order and thread.
 
-        No chunk has more than ``largest`` images.
+        On the CPU no chunk has more than ``largest`` images.
         """
-        if self.is_small(n):
+        if self.provider != "cpu":
+            for low in range(0, n, self.small.whole):
+                work(self.small, low, min(low + self.small.whole, n))
+        elif self.is_small(n):
             work(self.small, 0, n)
         else:
             self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high), largest)

@@ -31,12 +31,18 @@ def open_graph(
         artifact: its entry in the manifest.
         content: the file, as ``Bundle.read`` returns it.
         threads: how many the runtime may use; None leaves it the choice.
-        provider: onnxruntime's execution provider, by short name.
+        provider: what an ONNX file runs on: one of onnxruntime's execution providers, by short
+            name, or openvino.
 
     Raises:
+        ConfigError: the provider is unknown or not here.
         DependencyError: the format's runtime is not installed.
         BundleError: the runtime cannot open the file, or its tensors are not the manifest's.
     """
+    if artifact.format == "onnx" and provider == "openvino":
+        from cvae_edge.runtime.openvino_graph import OpenVINOGraph
+
+        return OpenVINOGraph(artifact, content, threads)
     if artifact.format == "onnx":
         from cvae_edge.runtime.onnx_graph import OnnxGraph
 
@@ -50,6 +56,10 @@ def open_decoder(
     artifact: Artifact, content: bytes, threads: int | None = None, provider: str = "cpu"
 ) -> Decoder:
     """Open a decoder so that it gives images; see ``open_graph``."""
+    if artifact.format == "onnx" and provider == "openvino":
+        from cvae_edge.runtime.openvino_graph import OpenVINODecoder
+
+        return OpenVINODecoder(artifact, content, threads)
     if artifact.format == "onnx":
         from cvae_edge.runtime.onnx_graph import OnnxDecoder
 
