@@ -64,7 +64,9 @@ class OpenVINOGraph:
             model = self._core.read_model(io.BytesIO(content))
             self._multiply_in_float32(model)
         except Exception as error:  # OpenVINO's own errors share no base class
-            raise BundleError(f"{self._file} cannot be opened by OpenVINO: {error}") from error
+            raise BundleError(
+                f"{self._file} cannot be opened by OpenVINO: {_reason(error)}"
+            ) from error
         self._check_names(model)
         self._network = self._with_outputs([model.output(name) for name in self._outputs], model)
 
@@ -77,7 +79,9 @@ class OpenVINOGraph:
             with self._turn:
                 return network.run([inputs[name] for name in self._inputs])
         except Exception as error:  # as above
-            raise BundleError(f"{self._file} cannot be run by OpenVINO: {error}") from error
+            raise BundleError(
+                f"{self._file} cannot be run by OpenVINO: {_reason(error)}"
+            ) from error
 
     def _with_outputs(self, outputs: list[ov.Output], model: ov.Model) -> _Network:
         parameters = [model.input(name).get_node() for name in self._inputs]
@@ -176,3 +180,8 @@ def _fill(places: Array, x: Array) -> None:
     if places.shape[1:] != x.shape[1:]:  # numpy would repeat what is shorter
         raise ValueError(f"an input must be {places.shape[1:]} in shape, got {x.shape[1:]}")
     places[: len(x)] = x
+
+
+def _reason(error: Exception) -> str:
+    """Return a message's last line: those before it name lines of OpenVINO's own source."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[-1]
