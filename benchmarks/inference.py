@@ -70,7 +70,7 @@ def candidates(bundle: Bundle) -> list[Candidate]:
         if format == "tflite":
             providers = [("cpu", "ai_edge_litert")]
         else:
-            providers = [("cpu", "onnxruntime"), ("openvino", "onnxruntime_ep_openvino")]
+            providers = [("cpu", "onnxruntime"), ("openvino", "openvino")]
         found += [
             Candidate(
                 f"cvae_edge, {format} {precision}, {provider}",

@@ -23,7 +23,7 @@ _SEED = typer.Option(0, help="Stream of the noise: one seed, the same result eve
 _PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
 _FORMAT = typer.Option("auto", help="onnx, tflite, or auto.")
 _THREADS = typer.Option(None, help="Threads to use; by default all cores.")
-_PROVIDER = typer.Option("cpu", help="onnxruntime's execution provider: cpu, cuda, openvino, ...")
+_PROVIDER = typer.Option("cpu", help="What ONNX files run on: cpu, cuda, openvino, ...")
 _RESIZE = typer.Option(False, help="Resize images that do not have the model's size.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."

@@ -81,7 +81,7 @@ def export(
 def verify(
     target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     threads: int | None = typer.Option(None, help="Threads of the runtime."),
-    provider: str = typer.Option("cpu", help="onnxruntime's execution provider."),
+    provider: str = typer.Option("cpu", help="What ONNX files run on: cpu, cuda, openvino, ..."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""

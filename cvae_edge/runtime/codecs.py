@@ -18,6 +18,7 @@ T = TypeVar("T")
 # A provider that threads by itself is given more at once, up to 256 images of 32x32: on a CPU the
 # activations of that many are some 100 MB.
 _WHOLE, _WHOLE_PIXELS = 256, 256 * 32 * 32
+_PIXELS = 32 * 32  # larger images come in smaller chunks, as their activations are larger
 
 
 class DeviceCodec:
@@ -116,6 +117,8 @@ class Codecs:
         self._workers = Workers((threads or available_cores()) if on_cpu else 1)
         if self._workers.threads > 1:
             self.large = codec(1)
+        height, width, _ = manifest.model.image_shape
+        self._share = min(1.0, _PIXELS / (height * width))
 
     def is_small(self, n: int) -> bool:
         """Whether ``n`` images are run as they are, by ``small``."""
@@ -128,7 +131,7 @@ class Codecs:
     ) -> None:
         """Call ``work(codec, low, high)`` for chunks that cover 0 to n, in any order and thread.
 
-        On the CPU no chunk has more than ``largest`` images.
+        On the CPU no chunk has more than ``largest`` images, or as many pixels if they are large.
         """
         if self.provider != "cpu":
             for low in range(0, n, self.small.whole):
@@ -136,4 +139,5 @@ class Codecs:
         elif self.is_small(n):
             work(self.small, 0, n)
         else:
-            self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high), largest)
+            most = max(1, int(largest * self._share))
+            self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high), most)

@@ -70,7 +70,7 @@ class EdgeCVAE:
             format: onnx, tflite; or auto, the first of them that the bundle has and whose runtime
                 is installed.
             threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
-            provider: onnxruntime's execution provider, by short name: cpu, cuda, tensorrt,
+            provider: what an ONNX file runs on, by short name: onnxruntime's cpu, cuda, tensorrt,
                 openvino, coreml, directml or xnnpack.
 
         Raises:

@@ -42,7 +42,7 @@ def verify_bundle(bundle: Bundle, threads: int | None = None, provider: str = "c
     Args:
         bundle: the bundle; each of its files is hashed before any is opened.
         threads: how many a runtime may use; None leaves it the choice.
-        provider: onnxruntime's execution provider.
+        provider: what ONNX files run on.
 
     Returns:
         One check an artifact, in the manifest's order. A format whose runtime is not installed

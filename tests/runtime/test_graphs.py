@@ -11,8 +11,10 @@ import pytest
 from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError
 from cvae_edge.manifest import Artifact
+from cvae_edge.model_config import ModelConfig
 from cvae_edge.noise import standard_normal
 from cvae_edge.runtime import memory
+from cvae_edge.runtime.codecs import Codecs
 from cvae_edge.runtime.graph import open_decoder, open_graph
 from cvae_edge.runtime.memory import available_memory, require_memory
 from cvae_edge.runtime.parallel import Workers
@@ -111,6 +113,16 @@ def test_the_callers_own_thread_works_as_well():
     Workers(2).for_each_chunk(8, work)
     assert threading.current_thread().name in names
     assert len(names) == 2
+
+
+def test_large_images_come_in_chunks_of_fewer(tiny, monkeypatch):
+    bundle = Bundle.open(tiny)
+    larger = bundle.manifest._replace(model=ModelConfig(image_shape=(64, 64, 1)))
+    monkeypatch.setattr(bundle, "manifest", larger)
+    codecs = Codecs(bundle, "onnx", "float32", 2, "cpu")
+    sizes = []
+    codecs.run(64, lambda codec, low, high: sizes.append(high - low), largest=32)
+    assert sizes == [8] * 8  # as many pixels as 32 images of 32x32
 
 
 @pytest.mark.parametrize("threads", [1, 2])
