@@ -16,32 +16,11 @@ from cvae_edge.elbo import Array, reparameterize
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
-from cvae_edge.runtime.graph import Graph, open_decoder, open_graph
+from cvae_edge.runtime.graph import open_graph
 from cvae_edge.runtime.model import EdgeCVAE
-from cvae_edge.runtime.parallel import Workers
 
 Call = Callable[..., object]  # takes one of ``make_inputs`` by name
 _INK = 0.87  # of a digit's pixels this share is dark
-
-
-class FileCodecs(Codecs):
-    """Files named one by one, with the threads and the splitting of a model's own pair."""
-
-    def __init__(
-        self, bundle: Bundle, artifacts: Sequence[Artifact], threads: int, provider: str
-    ) -> None:
-        self.provider = provider
-        openers = {a.role: partial(_open, a, bundle.read(a), provider=provider) for a in artifacts}
-        opened = {role: opener(threads) for role, opener in openers.items()}
-        model = bundle.manifest.model
-        self.small = self.large = DeviceCodec(
-            model, lambda: opened["encoder"], lambda: opened["decoder"]
-        )
-        self._workers = Workers(threads if provider == "cpu" else 1)
-        if self._workers.threads > 1:
-            self.large = DeviceCodec(
-                model, lambda: openers["encoder"](1), lambda: openers["decoder"](1)
-            )
 
 
 def find_artifacts(manifest: Manifest, files: Sequence[str]) -> list[Artifact]:
@@ -71,7 +50,9 @@ def open_call(bundle: Bundle, configuration: Configuration) -> Call:
     artifacts = find_artifacts(bundle.manifest, c.files)
     if artifacts[0].role == "reconstruct":
         return open_graph(artifacts[0], bundle.read(artifacts[0]), c.threads, c.provider)
-    codecs = FileCodecs(bundle, artifacts, c.threads, c.provider)
+    codecs = Codecs(bundle, artifacts, c.threads, c.provider)
+    if artifacts[0].role == "encoder":
+        codecs.small.open_encoder()
     if c.role == "generate":
         return partial(EdgeCVAE(codecs, bundle.manifest).generate, c.batch, 0)
     runs: dict[str, Call] = {"encoder": _encode, "decoder": _decode, "reconstruct": _reconstruct}
@@ -93,11 +74,6 @@ def _input(manifest: Manifest, role: str, batch: int, start: int) -> dict[str, A
     if manifest.binarize != "none":
         x = (x > _INK).astype(np.float32)
     return {"x": x} if role == "encoder" else {"x": x, "eps": normal}
-
-
-def _open(artifact: Artifact, content: bytes, threads: int, provider: str) -> Any:
-    opener: Callable[..., Graph] = open_decoder if artifact.role == "decoder" else open_graph
-    return opener(artifact, content, threads, provider)
 
 
 def _encode(codecs: Codecs, manifest: Manifest, x: Array) -> tuple[Array, Array]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError
+from cvae_edge.manifest import Artifact
 from cvae_edge.model_config import ModelConfig, require
-from cvae_edge.runtime.choose import choose_artifact, choose_format
 from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
 from cvae_edge.runtime.parallel import CHUNK, Workers, available_cores
 
@@ -39,6 +39,10 @@ class DeviceCodec:
     def open_decoder(self) -> None:
         """Open the decoder now, so that a file that cannot be run is known at once."""
         self._decoder.get()
+
+    def open_encoder(self) -> None:
+        """Open the encoder now."""
+        self._encoder.get()
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
@@ -81,7 +85,7 @@ class _Once(Generic[T]):
 
 
 class Codecs:
-    """A bundle's encoder and decoder, chosen, checked and opened.
+    """A bundle's encoder and decoder, checked and opened.
 
     Within one run, onnxruntime spreads a convolution over threads, but a transposed convolution
     only in part; so a large batch is faster in chunks, each on one thread. A single image is
@@ -91,33 +95,35 @@ class Codecs:
     """
 
     def __init__(
-        self, bundle: Bundle, format: str, precision: str, threads: int | None, provider: str
+        self, bundle: Bundle, artifacts: Sequence[Artifact], threads: int | None, provider: str
     ) -> None:
+        """Take an encoder, a decoder or both; what is missing cannot be called."""
         require(threads is None or threads >= 1, "threads must be at least 1", threads)
-        manifest = bundle.manifest
-        format = choose_format(manifest, format)
+        formats = {artifact.format for artifact in artifacts}
         require(
-            format == "onnx" or provider == "cpu", "LiteRT runs on the provider cpu alone", provider
+            formats == {"onnx"} or provider == "cpu",
+            "LiteRT runs on the provider cpu alone",
+            provider,
         )
-        self.provider = provider
-        self.encoder = choose_artifact(manifest, "encoder", format, precision)
-        self.decoder = choose_artifact(manifest, "decoder", format, precision)
-        contents = {a.file: bundle.read(a) for a in (self.encoder, self.decoder)}
+        self.provider, self.artifacts = provider, artifacts
+        model = bundle.manifest.model
+        contents = {artifact.role: (artifact, bundle.read(artifact)) for artifact in artifacts}
 
         def codec(threads: int | None) -> DeviceCodec:
             return DeviceCodec(
-                manifest.model,
-                lambda: open_graph(self.encoder, contents[self.encoder.file], threads, provider),
-                lambda: open_decoder(self.decoder, contents[self.decoder.file], threads, provider),
+                model,
+                lambda: open_graph(*contents["encoder"], threads, provider),
+                lambda: open_decoder(*contents["decoder"], threads, provider),
             )
 
         self.small = self.large = codec(threads)
-        self.small.open_decoder()
+        if "decoder" in contents:
+            self.small.open_decoder()
         on_cpu = provider == "cpu"
         self._workers = Workers((threads or available_cores()) if on_cpu else 1)
         if self._workers.threads > 1:
             self.large = codec(1)
-        height, width, _ = manifest.model.image_shape
+        height, width, _ = model.image_shape
         self._share = min(1.0, _PIXELS / (height * width))
 
     def is_small(self, n: int) -> bool:

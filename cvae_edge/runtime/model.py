@@ -16,6 +16,7 @@ from cvae_edge.images import binarize, to_float
 from cvae_edge.manifest import Manifest
 from cvae_edge.model_config import require
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
+from cvae_edge.runtime.choose import choose_artifact, choose_format
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
 from cvae_edge.runtime.memory import require_memory
@@ -80,10 +81,13 @@ class EdgeCVAE:
             DependencyError: the format's runtime is not installed.
         """
         bundle = source if isinstance(source, Bundle) else open_bundle(source)
-        return cls(Codecs(bundle, format, precision, threads, provider), bundle.manifest)
+        manifest = bundle.manifest
+        format = choose_format(manifest, format)
+        pair = [choose_artifact(manifest, r, format, precision) for r in ("encoder", "decoder")]
+        return cls(Codecs(bundle, pair, threads, provider), manifest)
 
     def __repr__(self) -> str:
-        files = f"{self._codecs.encoder.file}, {self._codecs.decoder.file}"
+        files = ", ".join(artifact.file for artifact in self._codecs.artifacts)
         return f"EdgeCVAE({self.manifest.name}: {files}, {self._codecs.provider})"
 
     def generate(self, n: int = 1, seed: int = 0, start: int = 0) -> Array:

@@ -119,7 +119,7 @@ def test_large_images_come_in_chunks_of_fewer(tiny, monkeypatch):
     bundle = Bundle.open(tiny)
     larger = bundle.manifest._replace(model=ModelConfig(image_shape=(64, 64, 1)))
     monkeypatch.setattr(bundle, "manifest", larger)
-    codecs = Codecs(bundle, "onnx", "float32", 2, "cpu")
+    codecs = Codecs(bundle, [larger.find("decoder", "onnx", "float32")], 2, "cpu")
     sizes = []
     codecs.run(64, lambda codec, low, high: sizes.append(high - low), largest=32)
     assert sizes == [8] * 8  # as many pixels as 32 images of 32x32
