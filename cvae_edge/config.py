@@ -1,18 +1,33 @@
-"""What defines a training: frozen dataclasses, presets and recipes. Stdlib only."""
+"""What defines a training: frozen dataclasses, and recipes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from cvae_edge.model_config import Binarize as Binarize
-from cvae_edge.model_config import ModelConfig as ModelConfig
-from cvae_edge.model_config import Record, is_int
+from cvae_edge.likelihoods import LIKELIHOODS
+from cvae_edge.model_config import Record, is_int, require_image_shape
 from cvae_edge.model_config import require as require
+from cvae_edge.preprocess import WHITE, Binarize, Fit, require_choice
 
 KL = Literal["sample", "analytic"]
+OWN, IMPORTED = "own", "imported"  # in a preset's place: a pair of one's own, or trained elsewhere
 
-PRESETS: dict[str, ModelConfig] = {"seed": ModelConfig()}
+
+@dataclass(frozen=True)
+class ModelConfig(Record):
+    """The two networks."""
+
+    preset: str = "seed"  # of architectures.PRESETS, or OWN or IMPORTED
+    image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width, channels
+    latent_dim: int = 50
+    width: float = 1.0  # times the preset's channels
+
+    def __post_init__(self) -> None:
+        require_image_shape(self.image_shape)
+        latent_dim = self.latent_dim
+        require(is_int(latent_dim, 1), "latent_dim must be an integer of at least 1", latent_dim)
+        require(0 < self.width < 64, "width must be above 0 and below 64", self.width)
 
 
 @dataclass(frozen=True)
@@ -20,21 +35,26 @@ class DataConfig(Record):
     """Where images come from and what is done to them."""
 
     source: str = "mnist"  # mnist, keras:NAME, or the path of a folder or .npz file
-    image_size: tuple[int, int] | None = None  # height, width; only image folders are resized
-    channels: int | None = None  # 1 or 3; only image folders are converted
+    image_size: tuple[int, int] | None = None  # height, width; None keeps the images' own
+    channels: int | None = None  # 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha
     validation: int | None = None  # images held out of train; None: the smaller of 5,000 and 10%
-    binarize: Binarize | None = None  # None: static for mnist, else dynamic
+    binarize: Binarize | None = None  # None: threshold for binary images, else none
+    fit: Fit = "stretch"  # how image_size is reached
+    background: str = WHITE  # under transparency, and beside what is padded
 
     def __post_init__(self) -> None:
         if self.channels is not None:
-            require(self.channels in (1, 3), "images must have 1 or 3 channels", self.channels)
+            fits = is_int(self.channels, 1) and self.channels <= 4
+            require(fits, "images must have 1 to 4 channels", self.channels)
+        if self.image_size is not None:
+            sizes = tuple(self.image_size)
+            fits = len(sizes) == 2 and all(is_int(s, 1) for s in sizes)
+            require(fits, "image_size must be a height and a width of at least 1", sizes)
         if self.validation is not None:
             require(is_int(self.validation, 0), "validation must be 0 or more", self.validation)
-        require(
-            self.binarize in (None, "static", "dynamic", "none"),
-            "binarize must be static, dynamic or none",
-            repr(self.binarize),
-        )
+        if self.binarize is not None:
+            require_choice("binarize", self.binarize, get_args(Binarize))
+        require_choice("fit", self.fit, get_args(Fit))
 
 
 @dataclass(frozen=True)
@@ -52,6 +72,8 @@ class TrainConfig(Record):
     kl: KL = "sample"  # the seed's single-sample estimate, or the closed form
     beta: float = 1.0  # weight of the KL term
     seed: int = 0
+    likelihood: str = "bernoulli"  # of likelihoods.LIKELIHOODS
+    clip_norm: float | None = None  # the largest norm of a gradient, all weights together
 
     def __post_init__(self) -> None:
         require(is_int(self.epochs, 1), "epochs must be at least 1", self.epochs)
@@ -66,6 +88,9 @@ class TrainConfig(Record):
         require(self.average_epochs >= 0, "average_epochs must be 0 or more", self.average_epochs)
         require(self.kl in ("sample", "analytic"), "kl must be sample or analytic", repr(self.kl))
         require(0 <= self.beta < float("inf"), "beta must be 0 or more", self.beta)
+        require_choice("likelihood", self.likelihood, tuple(LIKELIHOODS))
+        clip_norm = self.clip_norm
+        require(clip_norm is None or clip_norm > 0, "clip_norm must be above 0", clip_norm)
         require(is_int(self.seed, 0) and self.seed < 2**63, "seed must be in [0, 2^63)", self.seed)
 
 
@@ -78,5 +103,14 @@ RECIPES: dict[str, TrainConfig] = {
         warmup_epochs=0.5,
         final_rate=0.02,
         average_epochs=5 / 11,  # 1,000 steps on 55,000 images
+    ),
+    "general": TrainConfig(
+        epochs=30,
+        batch_size=64,
+        learning_rate=1e-3,
+        warmup_epochs=1.0,
+        final_rate=0.02,
+        average_epochs=0.5,
+        clip_norm=1000.0,
     ),
 }

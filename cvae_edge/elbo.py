@@ -1,54 +1,34 @@
 """The objective in numpy, for every evaluation: of a run, of exported files, of images on a device.
 
-All values are in nats per image, summed over pixels and latents. ``cvae_edge.training.elbo`` has
-the same formulas in TensorFlow, for gradients.
+All values are in nats per image, summed over pixels and latents. ``cvae_edge.likelihoods`` has
+log p(x|z), ``cvae_edge.training.elbo`` the same formulas in TensorFlow, for gradients.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge import noise
-from cvae_edge.model_config import Binarize, require
+from cvae_edge.codec import Array as Array
+from cvae_edge.codec import Codec
+from cvae_edge.likelihoods import Likelihood
+from cvae_edge.model_config import require
+from cvae_edge.preprocess import Binarize, draw_binary
+from cvae_edge.sigmoid import sigmoid
 
-Array = NDArray[np.float32]
-
-
-class Codec(Protocol):
-    """An encoder and a decoder without randomness, whatever runs them."""
-
-    def encode(self, x: Array, /) -> tuple[Array, Array]:
-        """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
-
-    def decode(self, z: Array, /) -> Array:
-        """Map z (n, latent_dim) to x_logits (n, h, w, c)."""
+BUDGET, BUDGET_SHARE = 0.5, 0.0002  # nats that a file may lose; share of the ELBO
+_BATCH, _BATCH_PIXELS = 250, 1 << 20  # images evaluated together, and pixels of all of them
 
 
 def reparameterize(mean: Array, logvar: Array, eps: Array) -> Array:
     """Return z = mean + exp(logvar / 2) * eps (Kingma and Welling 2014, section 2.4)."""
     z: Array = mean + np.exp(np.float32(0.5) * logvar) * eps
     return z
-
-
-def log_bernoulli(x: Array, x_logits: Array) -> Array:
-    """Return log p(x|z), (n,): sum over pixels of x * l - log(1 + exp(l))."""
-    n = len(x)
-    magnitude = np.abs(x_logits)
-    # log(1 + exp(l)) = max(l, 0) + log(1 + exp(-|l|)), which cannot overflow. numpy has a vector
-    # loop for log, not for log1p; the rounding this adds is below 1e-7 a pixel.
-    np.negative(magnitude, out=magnitude)
-    np.exp(magnitude, out=magnitude)
-    magnitude += np.float32(1)
-    np.log(magnitude, out=magnitude)
-    terms = x * x_logits
-    terms -= np.maximum(x_logits, np.float32(0))
-    terms -= magnitude
-    log_px: Array = terms.reshape(n, -1).sum(axis=1)
-    return log_px
 
 
 def kl_sample(z: Array, logvar: Array, eps: Array) -> Array:
@@ -75,44 +55,70 @@ class Evaluation(NamedTuple):
     iwae_standard_error: float
     reconstruction: float  # log p(x|z)
     kl: float  # in closed form
+    psnr: float | None  # of the reconstructions that were drawn, in dB; None for binary pixels
+    bits_per_dim: float | None  # -ELBO / (values of an image * log 2), where pixels have 256 levels
+
+
+def loss_budget(elbo: float) -> float:
+    """Return how many nats a file may lose: 0.5, or 0.02% of the ELBO if that is more."""
+    return max(BUDGET, BUDGET_SHARE * abs(elbo))
+
+
+def psnr(squared_error: float) -> float:
+    """Return the peak signal-to-noise ratio in dB of pixels in [0, 1] with a mean squared error."""
+    return -10 * math.log10(max(squared_error, 1e-12))
 
 
 def image_bounds(
-    codec: Codec, x: Array, samples: int = 1, seed: int = 0, start: int = 0
+    codec: Codec,
+    x: Array,
+    likelihood: Likelihood,
+    samples: int = 1,
+    seed: int = 0,
+    start: int = 0,
+    with_error: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
     """Return each image's ``elbo``, ``iwae``, ``reconstruction`` and ``kl``: (n,), float64.
 
     The ELBO is the mean of the k = ``samples`` log-weights log p(x|z) + log p(z) - log q(z|x), the
-    IWAE bound the log of the mean of their exponentials. Image i draws the noise of image
-    ``start + i`` of stream ``seed``: the batch size changes nothing. Memory is bounded for any k.
+    IWAE bound the log of the mean of their exponentials. ``with_error`` adds ``squared_error``, the
+    mean over pixels of (x - sigmoid(x_logits))^2. Image i draws the noise of image ``start + i`` of
+    stream ``seed``: the batch size changes nothing. Memory is bounded for any k.
     """
     mean, logvar = codec.encode(x)
     total = np.zeros(len(x))
-    reconstruction = np.zeros(len(x))
+    reconstruction, squared_error = np.zeros(len(x)), np.zeros(len(x))
     log_sum = np.full(len(x), -np.inf)
     for sample in range(samples):
         eps = noise.standard_normal(len(x), mean.shape[1], seed, start, sample)
         z = reparameterize(mean, logvar, eps)
-        log_px = log_bernoulli(x, codec.decode(z)).astype(np.float64)
+        x_logits = codec.decode(z)
+        log_px = likelihood.log_prob(x, x_logits).astype(np.float64)
+        if with_error:
+            squared_error += (
+                np.square(x - sigmoid(x_logits.copy())).reshape(len(x), -1).mean(axis=1)
+            )
         log_weight = log_px - kl_sample(z, logvar, eps)
         reconstruction += log_px
         total += log_weight
         log_sum = np.logaddexp(log_sum, log_weight)
-    return {
+    bounds = {
         "elbo": total / samples,
         "iwae": log_sum - np.log(samples),
         "reconstruction": reconstruction / samples,
         "kl": kl_analytic(mean, logvar).astype(np.float64),
     }
+    return {**bounds, "squared_error": squared_error / samples} if with_error else bounds
 
 
 def evaluate(
     codec: Codec,
     images: NDArray[Any],
     binarize: Binarize,
+    likelihood: Likelihood,
     samples: int = 1,
     seed: int = 0,
-    batch_size: int = 250,
+    batch_size: int | None = None,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate the ELBO and the IWAE bound on ``images``, a batch at a time.
@@ -121,34 +127,41 @@ def evaluate(
         codec: the encoder and decoder.
         images: (n, h, w, c), uint8 or float32 in [0, 1].
         binarize: what is done to them first; see ``draw_binary``.
+        likelihood: of the pixels.
         samples: draws an image, k of IWAE-k.
         seed: stream of the noise.
-        batch_size: images evaluated together; bounds the memory, changes no result.
+        batch_size: images evaluated together; bounds the memory, changes no result. None: 250, or
+            fewer where they are large.
         on_batch: called after each batch with the images done and their total.
 
     Raises:
         ConfigError: samples below 1, or no images.
     """
-    # Here, because a device that only runs a model needs none of the data sets' readers.
-    from cvae_edge.datasets import draw_binary
-
     require(samples >= 1, "samples must be at least 1", samples)
     require(len(images) >= 1, "there must be images to evaluate on", len(images))
+    fitting = max(1, _BATCH_PIXELS // math.prod(images.shape[1:3]))
+    batch_size = min(_BATCH, fitting) if batch_size is None else batch_size
+    with_error = binarize == "none"
     columns: dict[str, list[NDArray[np.float64]]] = {}
     for start in range(0, len(images), batch_size):
         x = draw_binary(images[start : start + batch_size], binarize, start=start)
-        for name, values in image_bounds(codec, x, samples, seed, start).items():
+        of_batch = image_bounds(codec, x, likelihood, samples, seed, start, with_error)
+        for name, values in of_batch.items():
             columns.setdefault(name, []).append(values)
         on_batch(start + len(x), len(images))
     bounds = {name: np.concatenate(parts) for name, parts in columns.items()}
+    elbo = float(bounds["elbo"].mean())
+    bits = -elbo / (images[0].size * math.log(2)) if likelihood.name == "logistic" else None
     spread = {name: float(v.std() / np.sqrt(len(v))) for name, v in bounds.items()}
     return Evaluation(
         images=len(images),
         samples=samples,
-        elbo=float(bounds["elbo"].mean()),
+        elbo=elbo,
         elbo_standard_error=spread["elbo"],
         iwae=float(bounds["iwae"].mean()),
         iwae_standard_error=spread["iwae"],
         reconstruction=float(bounds["reconstruction"].mean()),
         kl=float(bounds["kl"].mean()),
+        psnr=psnr(float(bounds["squared_error"].mean())) if with_error else None,
+        bits_per_dim=bits,
     )

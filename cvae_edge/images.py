@@ -12,31 +12,41 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.errors import DataError
+from cvae_edge.errors import DataError, DataWarning
+from cvae_edge.preprocess import WHITE, Pixels
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-THRESHOLD = 0.5  # binarized pixels are 1 from here on
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # by content; EPS would start a program
+_GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "F")
+_MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by channels
 
 
 def check_images(images: Any, what: str = "images") -> NDArray[Any]:
     """Return ``images`` as (n, h, w, c), uint8 or float32, or raise DataError naming the rule.
 
-    Takes (n, h, w) or (n, h, w, c) in uint8 (0 to 255), bool, or floating point in [0, 1].
+    Takes (n, h, w) or (n, h, w, c) in uint8 (0 to 255), uint16 (0 to 65535), bool, or floating point
+    in [0, 1]. Values are scaled by their type's range. Where uint8 values are 0 and 1 alone, a mask
+    is meant: they become 0 and 255.
+
+    Warns:
+        DataWarning: of such a mask.
     """
     x = np.asarray(images)
     if x.ndim == 3:
         x = x[..., np.newaxis]
-    if x.ndim != 4 or 0 in x.shape:
+    if x.ndim != 4 or 0 in x.shape or x.shape[3] > 4:
         raise DataError(
-            f"{what} must have the shape (n, height, width) or (n, height, width, channels) "
-            f"with nothing of size 0, got {np.shape(images)}"
+            f"{what} must have the shape (n, height, width) or (n, height, width, channels) with "
+            f"1 to 4 channels and nothing of size 0, got {np.shape(images)}"
         )
-    if x.dtype == np.uint8:
-        return x
     if x.dtype == np.bool_:
         return x.astype(np.uint8) * np.uint8(255)
+    if x.dtype == np.uint8:
+        return scale_mask(x, what)
+    if x.dtype == np.uint16:
+        return x.astype(np.float32) / np.float32(65535)
     if not np.issubdtype(x.dtype, np.floating):
-        raise DataError(f"{what} must be uint8 or floating point in [0, 1], got {x.dtype}")
+        raise DataError(f"{what} must be uint8, uint16 or floating point in [0, 1], got {x.dtype}")
     low, high = float(x.min()), float(x.max())  # NaN if any pixel is NaN
     if not (low >= 0.0 and high <= 1.0):
         got = "NaN" if np.isnan(low) else f"values from {low:g} to {high:g}"
@@ -44,16 +54,19 @@ def check_images(images: Any, what: str = "images") -> NDArray[Any]:
     return x.astype(np.float32, copy=False)
 
 
-def to_float(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale uint8 images to float32 in [0, 1]; float32 images pass as they are."""
-    if images.dtype == np.uint8:
-        return images.astype(np.float32) / np.float32(255)
-    return images
+def scale_mask(x: NDArray[np.uint8], what: str = "images") -> NDArray[np.uint8]:
+    """Return uint8 images; those of 0 and 1 alone, all of which would be black, times 255.
 
-
-def binarize(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Threshold at 0.5: float32 images of 0 and 1."""
-    return (to_float(images) >= THRESHOLD).astype(np.float32)
+    Warns:
+        DataWarning: it did so.
+    """
+    if x.max() != 1:
+        return x
+    warnings.warn(
+        f"{what} in uint8 hold only 0 and 1, which is taken for black and white", DataWarning,
+        stacklevel=3,
+    )  # fmt: skip
+    return x * np.uint8(255)
 
 
 def to_pixels(images: NDArray[Any]) -> NDArray[np.uint8]:
@@ -64,14 +77,25 @@ def to_pixels(images: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def read_image(
-    source: Path | IO[bytes], size: tuple[int, int] | None = None, channels: int | None = None
+    source: Path | IO[bytes],
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    fit: str = "stretch",
+    background: str = WHITE,
 ) -> NDArray[np.uint8]:
-    """Read one image as uint8 (height, width, channels).
+    """Read one image as uint8 (height, width, channels), the way that ``Pixels`` describes.
 
     Args:
-        source: a file that Pillow can read, by its path or open.
-        size: height and width to resize to; None keeps the image's own.
-        channels: 1 for grey, 3 for colour; None keeps grey images grey and makes others colour.
+        source: a file of one of ``SUFFIXES``' formats, by its path or open.
+        size: height and width to reach; None keeps the image's own.
+        channels: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha; None keeps grey images
+            grey and makes others colour.
+        fit: how the size is reached: stretch; crop, the largest middle part of its shape; or pad
+            with ``background``.
+        background: what lies under transparent pixels where no alpha is kept.
+
+    Warns:
+        DataWarning: an animation, of which the first frame is taken.
 
     Raises:
         DataError: the file is no readable image.
@@ -84,17 +108,92 @@ def read_image(
         with file as content, warnings.catch_warnings():
             # A few bytes can ask for gigabytes: Pillow warns from 89 million pixels on.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            opened = Image.open(content)
-            if channels is None:
-                channels = 1 if opened.mode in ("1", "L", "LA", "I", "I;16", "F") else 3
-            image = opened.convert("L" if channels == 1 else "RGB")
-            if size is not None:
-                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-            pixels = np.array(image, np.uint8)
+            opened = Image.open(content, formats=_FORMATS)
+            frames = getattr(opened, "n_frames", 1)
+            pixels = convert_image(opened, size, channels, fit, background)
     except Exception as error:  # Pillow's readers of some thirty formats raise whatever comes up
         name = f"{source} is " if isinstance(source, Path) else ""
         raise DataError(f"{name}not a readable image: {error}") from error
+    if frames > 1:
+        name = source if isinstance(source, Path) else "an image"
+        warnings.warn(f"{name} has {frames} frames: the first is taken", DataWarning, stacklevel=2)
+    return pixels
+
+
+def convert_image(
+    image: Any, size: tuple[int, int] | None, channels: int | None, fit: str, background: str
+) -> NDArray[np.uint8]:
+    """Return a Pillow image as uint8 (height, width, channels); see ``read_image``."""
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if channels is None:
+        channels = 1 if image.mode in _GREY_MODES else 3
+    image = _eight_bits(image)
+    if "transparency" in image.info or image.mode in ("PA", "La", "RGBa"):
+        image = image.convert("RGBA")
+    if image.mode in ("LA", "RGBA") and channels in (1, 3):
+        under = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(under, image.convert("RGBA"))
+    # Pillow goes from RGBA to LA, but not from all modes to either.
+    image = image.convert("RGBA" if channels in (2, 4) else "RGB").convert(_MODES[channels])
+    if size is not None:
+        image = _fit(image, (size[1], size[0]), fit, background)
+    pixels = np.array(image, np.uint8)
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _eight_bits(image: Any) -> Any:
+    """Scale 16-bit and floating-point grey values by their type's range; never clip."""
+    from PIL import Image
+
+    if image.mode in ("I", "I;16", "I;16B", "I;16L"):  # 16-bit PNG open as I in older Pillows
+        return Image.fromarray((np.asarray(image).astype(np.float64) / 257 + 0.5).astype(np.uint8))
+    if image.mode != "F":
+        return image
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"floating-point pixels must lie in [0, 1], got {low:g} to {high:g}")
+    return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+
+
+def _fit(image: Any, size: tuple[int, int], fit: str, background: str) -> Any:
+    from PIL import Image, ImageColor, ImageOps
+
+    how = Image.Resampling.BILINEAR
+    if fit == "crop":
+        return ImageOps.fit(image, size, how)
+    if fit == "pad":
+        red, green, blue = ImageColor.getrgb(background)[:3]
+        grey = ImageColor.getcolor(background, "L")
+        colours = {"L": grey, "LA": (grey, 0), "RGB": (red, green, blue)}
+        return ImageOps.pad(image, size, how, colours.get(image.mode, (red, green, blue, 0)))
+    return image.resize(size, how)
+
+
+def convert_array(images: NDArray[Any], pixels: Pixels) -> NDArray[Any]:
+    """Return images (n, h, w, c) as ``pixels`` describes them: (n, *pixels.image_shape)."""
+    if images.shape[1:] == pixels.image_shape:
+        return images
+    from PIL import Image
+
+    size, channels = pixels.image_shape[:2], pixels.image_shape[2]
+
+    def convert(image: NDArray[Any]) -> NDArray[np.uint8]:
+        values = to_pixels(image)
+        opened = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)
+        return convert_image(opened, size, channels, pixels.fit, pixels.background)
+
+    return np.stack([convert(image) for image in images])
+
+
+def over_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images (..., c) of 2 or 4 channels, whose last is alpha, as grey or colour on white."""
+    if pixels.shape[-1] in (1, 3):
+        return pixels
+    alpha = pixels[..., -1:].astype(np.float32) / 255
+    return np.rint(pixels[..., :-1] * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
 def image_grid(images: NDArray[Any], columns: int | None = None, gap: int = 2) -> NDArray[np.uint8]:
@@ -105,7 +204,7 @@ def image_grid(images: NDArray[Any], columns: int | None = None, gap: int = 2) -
         columns: images in a row; None makes the grid as square as it can be.
         gap: pixels between images.
     """
-    x = to_pixels(check_images(images))
+    x = over_white(to_pixels(images))
     n, h, w, c = x.shape
     columns = columns or int(np.ceil(np.sqrt(n)))
     rows = -(-n // columns)
@@ -124,7 +223,7 @@ def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
     """
     from PIL import Image
 
-    pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    pixels = over_white(pixels).repeat(scale, axis=0).repeat(scale, axis=1)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     content = io.BytesIO()
     partial = path.with_name(f".{path.name}.{os.getpid()}")

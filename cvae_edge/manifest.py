@@ -5,6 +5,7 @@ Stdlib only, and no dataclasses: making these would take a device's start six mi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -12,16 +13,16 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from cvae_edge.errors import BundleError, ConfigError
-from cvae_edge.model_config import Binarize, ModelConfig
+from cvae_edge.likelihoods import LIKELIHOODS, Likelihood, make_likelihood
+from cvae_edge.model_config import ModelShape
+from cvae_edge.preprocess import Pixels
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
-FORMATS = ("onnx", "tflite")
 ROLES = ("encoder", "decoder", "reconstruct")
-PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
-LOWERINGS = ("transposed", "subpixel", "polyphase", "hybrid")
-BINARIZE = ("static", "dynamic", "none")
+PRECISIONS = ("float32", "float16", "dynamic_range", "int8")  # in the order in which to list them
+_BINARIZE_1 = {"static": "threshold", "dynamic": "draw", "none": "none"}  # version 1's words
 _DTYPES = ("float32", "float16", "int8", "uint8")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can fill
 
@@ -40,10 +41,10 @@ class Artifact(NamedTuple):
     """One exported file and what is known of it."""
 
     file: str
-    format: str  # onnx | tflite
-    role: str  # encoder | decoder | reconstruct
-    precision: str  # float32 | float16 | dynamic_range | int8
-    lowering: str | None  # one of LOWERINGS; None where there is no decoder
+    format: str  # these four are open: a reader skips what it does not know
+    role: str
+    precision: str
+    lowering: str | None  # None where there is no decoder
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     size_bytes: int
@@ -70,8 +71,9 @@ class Manifest(NamedTuple):
     """What is in a bundle."""
 
     name: str
-    model: ModelConfig
-    binarize: Binarize  # what the encoder was trained on
+    model: ModelShape
+    pixels: Pixels  # what the encoder was trained on
+    likelihood: Likelihood
     artifacts: tuple[Artifact, ...]
     files: dict[str, str]  # further files (golden.npz, samples.png, README.md) and their SHA-256
     training: dict[str, Any]
@@ -90,12 +92,38 @@ class Manifest(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values, of which ``parse_manifest`` makes a manifest."""
         artifacts = [artifact.to_dict() for artifact in self.artifacts]
-        return {
+        likelihood = {"name": self.likelihood.name, "scale": list(self.likelihood.scale)}
+        fields = {
             **self._asdict(),
-            "model": self.model.to_dict(),
+            "model": {**self.model._asdict(), "image_shape": list(self.model.image_shape)},
+            "pixels": self.pixels.to_dict(),
+            "likelihood": likelihood,
             "artifacts": artifacts,
             "report": dict(self.report),
+            "format_version": FORMAT_VERSION,
         }
+        return {**fields, "digest": digest(fields)}
+
+
+class UnknownLikelihood(NamedTuple):
+    """A likelihood that a later version brought: what it scores is refused, and nothing else."""
+
+    name: str
+    scale: tuple[float, ...] = ()
+
+    def log_prob(self, x: Any, x_logits: Any) -> Any:
+        """Refuse."""
+        raise BundleError(
+            f"scores need the likelihood {self.name!r}, and this cvae-edge has "
+            f"{', '.join(LIKELIHOODS)}: install a newer one"
+        )
+
+
+def digest(fields: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's fields, its own digest apart, as sorted JSON."""
+    rest = {name: value for name, value in fields.items() if name != "digest"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def parse_manifest(content: bytes, source: str = MANIFEST) -> Manifest:
@@ -112,14 +140,30 @@ def parse_manifest(content: bytes, source: str = MANIFEST) -> Manifest:
         _check(isinstance(fields, dict), "the manifest must be an object", type(fields).__name__)
         version = fields.get("format_version")
         _check(
-            version == FORMAT_VERSION,
-            f"format_version must be {FORMAT_VERSION}, which this cvae-edge reads (a newer bundle "
-            "needs a newer cvae-edge)",
+            version in (1, FORMAT_VERSION) and not isinstance(version, bool),
+            f"format_version must be 1 or {FORMAT_VERSION}, which this cvae-edge reads (a newer "
+            "bundle needs a newer cvae-edge)",
             version,
+        )
+        if version == 1:
+            return _manifest(_from_version_1(fields))
+        _check(
+            fields.get("digest") == digest(fields),
+            "the digest must be that of the other fields, or the manifest was changed or damaged",
+            fields.get("digest"),
         )
         return _manifest(fields)
     except (BundleError, ConfigError) as error:
         raise BundleError(f"{source}: {MANIFEST} is wrong: {error}") from error
+
+
+def _from_version_1(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return version 1's fields in the terms of version 2: it knew one likelihood, of pixels."""
+    binarize = _BINARIZE_1.get(_one_of(fields, "binarize", tuple(_BINARIZE_1)))
+    model = fields.get("model")
+    shape = model.get("image_shape") if isinstance(model, dict) else None
+    pixels = Pixels(shape, binarize=binarize)._asdict()  # type: ignore[arg-type] # checked later
+    return {**fields, "pixels": pixels, "likelihood": {"name": "bernoulli", "scale": []}}
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
@@ -129,12 +173,17 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
     for name, digest in further.items():
         _safe_name(name)
         _digest(digest)
+    model, pixels = ModelShape.parse(known["model"]), Pixels.parse(known["pixels"])
+    _check(
+        model.image_shape == pixels.image_shape, "pixels must be the model's", pixels.image_shape
+    )
     manifest = Manifest(
         **{
             **known,
             "name": _typed(known, "name", str),
-            "model": ModelConfig.from_dict(known["model"]),
-            "binarize": _one_of(known, "binarize", BINARIZE),
+            "model": model,
+            "pixels": pixels,
+            "likelihood": _likelihood(_typed(known, "likelihood", dict), model.image_shape[2]),
             "artifacts": tuple(_artifact(entry) for entry in artifacts),
             "training": _typed(known, "training", dict),
             "tools": _typed(known, "tools", dict),
@@ -150,10 +199,10 @@ def _artifact(fields: Any) -> Artifact:
     known = _known_fields(Artifact, fields)
     _safe_name(known["file"])
     _digest(known["sha256"])
-    for name, values in (("format", FORMATS), ("role", ROLES), ("precision", PRECISIONS)):
-        _one_of(known, name, values)
+    for name in ("format", "role", "precision"):
+        _word(known, name)
     if known["lowering"] is not None:
-        _one_of(known, "lowering", LOWERINGS)
+        _word(known, "lowering")
     _check(_is_int(known["size_bytes"]), "size_bytes must be an integer", known["size_bytes"])
     for name in ("tolerance", "difference"):
         values = _typed({name: {}, **known}, name, dict)
@@ -171,6 +220,14 @@ def _artifact(fields: Any) -> Artifact:
             "outputs": tuple(_tensor(t) for t in _typed(known, "outputs", list)),
         }
     )
+
+
+def _likelihood(fields: dict[str, Any], channels: int) -> Likelihood:
+    name, scale = _word(fields, "name"), _typed({"scale": [], **fields}, "scale", list)
+    if name not in LIKELIHOODS:
+        return UnknownLikelihood(name)
+    likelihood: Likelihood = make_likelihood(name, scale, channels)
+    return likelihood
 
 
 def _tensor(fields: Any) -> Tensor:
@@ -206,8 +263,17 @@ def _check(condition: bool, rule: str, got: object) -> None:
 
 
 def _typed(fields: Mapping[str, Any], name: str, kind: type) -> Any:
+    _check(name in fields, f"{name} must be there", "nothing")
     value = fields[name]
     _check(isinstance(value, kind), f"{name} must be {kind.__name__}", type(value).__name__)
+    return value
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    """Return a field that later versions may have other values for."""
+    value: str = _typed(fields, name, str)
+    fits = 0 < len(value) <= 40 and all(c.isascii() and (c.isalnum() or c == "_") for c in value)
+    _check(fits, f"{name} must be a word of letters, digits and '_'", repr(value))
     return value
 
 

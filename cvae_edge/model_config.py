@@ -1,18 +1,14 @@
-"""What defines a model, and how configurations are checked. Stdlib only.
-
-Apart from ``config``, because this is all of it that a device needs, and every dataclass costs its
-start a millisecond.
-"""
+"""What a device knows of a model, and how configurations are checked. Stdlib only."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, NamedTuple, Self
 
 from cvae_edge.errors import ConfigError
 
-Binarize = Literal["static", "dynamic", "none"]
+MAX_SIDE = 4096  # pixels; what asks for more is damaged or hostile
+MAX_LATENT_DIM = 1 << 16
 
 
 def require(condition: bool, rule: str, got: object) -> None:
@@ -45,50 +41,42 @@ class Record:
 
 
 def is_int(value: object, low: int) -> bool:
-    """Whether ``value`` is a whole number, ``low`` or more; bool is none."""
+    """Whether ``value`` is a whole number of at least ``low``; a bool is not."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= low
 
 
-@dataclass(frozen=True)
-class ModelConfig(Record):
-    """The two networks' sizes."""
+class ModelShape(NamedTuple):
+    """What a device knows of a model."""
 
-    image_shape: tuple[int, int, int] = (28, 28, 1)  # height, width, channels
-    latent_dim: int = 50
-    encoder_filters: tuple[int, int] = (32, 64)  # 3x3 convolutions, stride 2
-    decoder_base: int = 32  # channels of the dense layer's h/4 x w/4 grid
-    decoder_filters: tuple[int, int] = (64, 32)  # 3x3 transposed convolutions, stride 2
+    image_shape: tuple[int, int, int]  # height, width, channels
+    latent_dim: int
 
-    def __post_init__(self) -> None:
-        shape = self.image_shape
-        require(
-            isinstance(shape, tuple) and len(shape) == 3 and all(is_int(s, 1) for s in shape),
-            "image_shape must be three positive integers (height, width, channels)",
-            shape,
-        )
-        require(
-            all(s >= 8 and s % 4 == 0 for s in shape[:2]),
-            "image height and width must be multiples of 4 and at least 8",
-            f"{shape[0]}x{shape[1]}",
-        )
-        require(shape[2] in (1, 3), "images must have 1 or 3 channels", shape[2])
-        require(
-            is_int(self.latent_dim, 1),
-            "latent_dim must be an integer of at least 1",
-            self.latent_dim,
-        )
-        for name in ("encoder_filters", "decoder_filters"):
-            widths = getattr(self, name)
-            require(
-                isinstance(widths, tuple)
-                and len(widths) == 2
-                and all(is_int(w, 1) for w in widths),
-                f"{name} must be two positive integers",
-                widths,
-            )
-        require(is_int(self.decoder_base, 1), "decoder_base must be at least 1", self.decoder_base)
+    @classmethod
+    def parse(cls, fields: Any) -> ModelShape:
+        """Read JSON that nobody trusts; fields of other names are ignored.
 
-    @property
-    def grid_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the decoder's first grid."""
-        return self.image_shape[0] // 4, self.image_shape[1] // 4, self.decoder_base
+        Raises:
+            ConfigError: a size is missing, no whole number, or out of range.
+        """
+        require(isinstance(fields, dict), "the model must be an object", type(fields).__name__)
+        shape, latent_dim = fields.get("image_shape"), fields.get("latent_dim")
+        require_image_shape(tuple(shape) if isinstance(shape, list | tuple) else shape)
+        require(
+            is_int(latent_dim, 1) and latent_dim <= MAX_LATENT_DIM,
+            f"latent_dim must be an integer of 1 to {MAX_LATENT_DIM}",
+            str(latent_dim)[:40],
+        )
+        height, width, channels = shape
+        return cls((height, width, channels), latent_dim)
+
+
+def require_image_shape(shape: Any) -> None:
+    """Raise ConfigError unless ``shape`` is a height, a width and 1 to 4 channels."""
+    require(
+        isinstance(shape, tuple)
+        and len(shape) == 3
+        and all(is_int(s, 1) and s <= MAX_SIDE for s in shape)
+        and shape[2] <= 4,
+        f"image_shape must be height and width of 1 to {MAX_SIDE} and 1 to 4 channels",
+        str(shape)[:80],
+    )

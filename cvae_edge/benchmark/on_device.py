@@ -7,9 +7,9 @@ from itertools import cycle
 
 import onnxruntime as ort
 
-from cvae_edge.elbo import Array
+from cvae_edge.codec import Array
 from cvae_edge.manifest import Artifact
-from cvae_edge.runtime.onnx_graph import OnnxDecoder, OnnxGraph
+from cvae_edge.runtime.engines.onnxruntime import OnnxGraph
 
 DEVICES = {"cuda": "cuda", "tensorrt": "cuda"}  # provider -> onnxruntime's name of its memory
 
@@ -44,10 +44,6 @@ class _Bound(OnnxGraph):
         return binding
 
 
-class _BoundDecoder(_Bound, OnnxDecoder):
-    pass
-
-
 def open_on_device(
     artifact: Artifact,
     content: bytes,
@@ -57,8 +53,6 @@ def open_on_device(
     device: str,
 ) -> Callable[[], list[ort.OrtValue]]:
     """Open an ONNX file and return what runs it once on the next of ``inputs``, on the device.
-
-    A decoder gives images, as everywhere in the runtime.
 
     Args:
         artifact: its entry in the manifest.
@@ -71,6 +65,5 @@ def open_on_device(
     Raises:
         BundleError: onnxruntime cannot open the file on that provider.
     """
-    kind = _BoundDecoder if artifact.role == "decoder" else _Bound
-    outputs = ["x_recon"] if artifact.role == "decoder" else [t.name for t in artifact.outputs]
-    return kind(artifact, content, threads, provider).bind(inputs, outputs, device)
+    outputs = [t.name for t in artifact.outputs]
+    return _Bound(artifact, content, threads, provider).bind(inputs, outputs, device)

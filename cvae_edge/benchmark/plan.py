@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from cvae_edge.errors import BenchmarkError, BenchmarkWarning, BundleError, DependencyError
+from cvae_edge.errors import (
+    BenchmarkError,
+    BenchmarkWarning,
+    BundleError,
+    DependencyError,
+)
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.model_config import require
+from cvae_edge.runtime.engines import ENGINES, Engine, known_formats, load_engine
 from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.parallel import available_cores
 
 ROLES = ("decoder", "encoder", "reconstruct", "generate")
 INPUTS = 4  # distinct inputs that a configuration takes in turn
-_GRAPHS = {"onnx": "cvae_edge.runtime.onnx_graph", "tflite": "cvae_edge.runtime.litert_graph"}
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Request:
     role: str = "decoder"
     batches: tuple[int, ...] = (1, 16, 256)  # images a call
     threads: tuple[int, ...] = (1,)
-    providers: tuple[str, ...] = ("cpu",)  # onnxruntime's, by short name
+    providers: tuple[str, ...] = ("cpu",)  # of the engines, by short name
     min_seconds: float = 2.0  # that each configuration is measured for
 
     def __post_init__(self) -> None:
@@ -56,6 +60,7 @@ class Configuration:
     provider: str
     threads: int
     batch: int
+    engine: Engine
 
     @property
     def name(self) -> str:
@@ -83,26 +88,23 @@ def make_plan(manifest: Manifest, request: Request) -> Plan:
         BenchmarkError: nothing that was asked for can run here.
     """
     subjects = _subjects(manifest, request.role)
-    missing = {form: _missing_runtime(form) for form in {s[0].format for s in subjects}}
-    _check_providers(request.providers, onnxruntime=_missing_runtime("onnx") is None)
+    known = {provider for engine in ENGINES.values() for provider in engine.providers}
+    for provider in request.providers:
+        require(provider in known, f"provider must be one of {', '.join(known)}", repr(provider))
     _check_size(manifest, max(request.batches))
     _warn_of_cores(max(request.threads))
     skipped = {}
     configurations = []
     for files in subjects:
-        form = files[0].format
-        reason = missing[form]
-        if reason is None and form == "tflite" and "cpu" not in request.providers:
-            reason = "LiteRT runs on the provider cpu alone"
-        if reason is not None:
+        engines, reason = _engines(files[0].format, request.providers)
+        if not engines:
             skipped.update({artifact.file: reason for artifact in files})
-            continue
-        providers = request.providers if form == "onnx" else ("cpu",)
-        for provider, threads, batch in product(providers, request.threads, request.batches):
-            names = tuple(artifact.file for artifact in files)
-            precision = files[-1].precision
+        names = tuple(artifact.file for artifact in files)
+        of_files = product(engines.items(), request.threads, request.batches)
+        for (provider, engine), threads, batch in of_files:
+            kind = files[0].format, files[-1].precision
             configurations.append(
-                Configuration(request.role, names, form, precision, provider, threads, batch)
+                Configuration(request.role, names, *kind, provider, threads, batch, engine)
             )
     if not configurations:
         raise BenchmarkError(f"nothing can be measured: {'; '.join(sorted(set(skipped.values())))}")
@@ -150,28 +152,30 @@ def _kind(artifact: Artifact) -> tuple[str, str]:
     return artifact.format, artifact.precision
 
 
-def _missing_runtime(form: str) -> str | None:
-    """Return what to install to run files of a format; None if it is there."""
-    try:
-        importlib.import_module(_GRAPHS[form])
-    except DependencyError as error:
-        return str(error)
-    except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        return "ONNX files need onnxruntime, which is not installed: pip install onnxruntime"
-    return None
+def _engines(format: str, providers: Sequence[str]) -> tuple[dict[str, Engine], str]:
+    """Return the engines that can run a format here, by provider; without any, the reason.
 
-
-def _check_providers(providers: Sequence[str], onnxruntime: bool) -> None:
-    if onnxruntime:
-        from cvae_edge.runtime.providers import provider_name
-
-        for provider in providers:
-            provider_name(provider)
-    else:
-        others = [provider for provider in providers if provider != "cpu"]
-        require(not others, "providers other than cpu need onnxruntime", ", ".join(others))
+    Raises:
+        ConfigError: a provider that some engine of the format has, but not here.
+    """
+    if format not in known_formats():
+        return {}, f"this cvae-edge runs {', '.join(known_formats())}"
+    of_format = [engine for engine in ENGINES.values() if engine.format == format]
+    found, reason = (
+        {},
+        f"{of_format[0].name} runs on the provider {of_format[0].providers[0]} alone",
+    )
+    for provider in providers:
+        for engine in of_format:
+            if provider not in engine.providers:
+                continue
+            try:
+                load_engine(format, provider)
+            except DependencyError as error:
+                reason = str(error)
+            else:
+                found[provider] = engine
+    return found, reason
 
 
 def _check_size(manifest: Manifest, batch: int) -> None:

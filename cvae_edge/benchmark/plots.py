@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cvae_edge.benchmark.results import Results, Row
+from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import DependencyError
-from cvae_edge.manifest import PRECISIONS
-from cvae_edge.runtime.choose import MAX_LOSS
 
 LOSS, BATCH = "loss-against-latency.png", "latency-against-batch.png"
-_COLOURS = dict(zip(PRECISIONS, ("#0072b2", "#009e73", "#e69f00", "#d55e00"), strict=True))
+_COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9")  # by precision
 _MARKERS = "osD^vP*X"  # by runtime and provider
 _SIZES = (6, 9, 12, 15)  # by threads, in points
 _LINES = (":", "-", "--", "-.")  # by threads
@@ -75,10 +74,12 @@ class _Style:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         configurations = [row.configuration for row in rows]
-        there = {c.precision for c in configurations}
-        self.precisions = [precision for precision in PRECISIONS if precision in there]
+        self.precisions = list(dict.fromkeys(c.precision for c in configurations))
         self.runtimes = sorted({_runtime(row) for row in rows})
         self.threads = sorted({c.threads for c in configurations})
+
+    def colour(self, precision: str) -> str:
+        return _COLOURS[self.precisions.index(precision) % len(_COLOURS)]
 
     def marker(self, runtime: str) -> str:
         return _MARKERS[self.runtimes.index(runtime) % len(_MARKERS)]
@@ -92,7 +93,7 @@ class _Style:
     def of(self, row: Row) -> dict[str, Any]:
         c = row.configuration
         return {
-            "color": _COLOURS[c.precision],
+            "color": self.colour(c.precision),
             "marker": self.marker(_runtime(row)),
             "markersize": self.size(c.threads),
             "markeredgecolor": "white",
@@ -108,7 +109,7 @@ class _Style:
             return Line2D([], [], label=label, **{"ls": "", "color": "0.4", "marker": "o", **look})
 
         return [
-            *(Patch(color=_COLOURS[p], label=p.replace("_", " ")) for p in self.precisions),
+            *(Patch(color=self.colour(p), label=p.replace("_", " ")) for p in self.precisions),
             *(handle(runtime, marker=self.marker(runtime)) for runtime in self.runtimes),
             *(
                 handle(
@@ -136,10 +137,10 @@ def _draw_loss(axes: Any, rows: Sequence[Row], style: _Style) -> None:
         axes.set_yscale("symlog", linthresh=0.1)
         marked = [nats for nats in _NATS if nats < 2 * worst]
         axes.set_yticks(marked, [f"{nats:g}" for nats in marked])
-    if worst > MAX_LOSS / 2:
-        axes.axhline(
-            MAX_LOSS, color="0.3", linewidth=1, linestyle=":", label=f"{MAX_LOSS} nats, the limit"
-        )
+    limit = loss_budget((rows[0].elbo or 0.0) + (rows[0].loss or 0.0))
+    if worst > limit / 2:
+        label = f"{limit:.3g} nats, the limit"
+        axes.axhline(limit, color="0.3", linewidth=1, linestyle=":", label=label)
     axes.set_xscale("log")
     _plain_ticks(axes.xaxis)
     batch = rows[0].configuration.batch
@@ -185,6 +186,5 @@ def _loss(row: Row) -> float:
 
 def _runtime(row: Row) -> str:
     c = row.configuration
-    if c.provider == "openvino":
-        return "OpenVINO"
-    return "LiteRT" if c.format == "tflite" else f"onnxruntime {c.provider}"
+    several = len(c.engine.providers) > 1
+    return f"{c.engine.name} {c.provider}" if several else c.engine.name

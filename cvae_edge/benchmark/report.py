@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from cvae_edge.benchmark.choice import RULE, choose, is_as_fast, ranked, ratio
-from cvae_edge.benchmark.results import Results, Row
+from cvae_edge.benchmark.plan import Configuration
+from cvae_edge.benchmark.results import Noise, Results, Row
 from cvae_edge.benchmark.sentence import figure, sentences
 from cvae_edge.benchmark.turns import MAX_ROUNDS, MIN_ROUNDS, MIN_RUNS
 
@@ -58,7 +59,7 @@ def to_json(results: Results) -> dict[str, Any]:
         "machine": results.machine,
         "method": method(results),
         "clock_seconds": results.clock_seconds,
-        "noise": {str(batch): dataclasses.asdict(n) for batch, n in results.noise.items()},
+        "noise": {str(batch): _noise(n) for batch, n in results.noise.items()},
         "rows": [
             _row(results, row) for batch in request.batches for row in _all_rows(results, batch)
         ],
@@ -98,8 +99,17 @@ def _all_rows(results: Results, batch: int) -> list[Row]:
     return [*ranked(results, batch), *results.of(batch, "failed")]
 
 
+def _noise(noise: Noise) -> dict[str, Any]:
+    fields = dataclasses.asdict(noise)
+    return {**fields, "configuration": _configuration(noise.configuration)}
+
+
+def _configuration(configuration: Configuration) -> dict[str, Any]:
+    return {**dataclasses.asdict(configuration), "engine": configuration.engine.name}
+
+
 def _row(results: Results, row: Row) -> dict[str, Any]:
-    fields = dataclasses.asdict(row)
+    fields = {**dataclasses.asdict(row), "configuration": _configuration(row.configuration)}
     best = {"best": is_best(results, row), "against_best": compared(results, row)}
     return {**fields.pop("configuration"), **best, "image_ms": row.image_ms, **fields}
 

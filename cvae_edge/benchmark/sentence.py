@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from cvae_edge.benchmark.choice import Choice, choose
 from cvae_edge.benchmark.results import Results, Row
-from cvae_edge.runtime.choose import MAX_LOSS
 
 _NAMED = 3  # of those that are as fast; more are counted
 
@@ -37,7 +36,7 @@ def _sentence(results: Results, batch: int, first: bool) -> str:
     if choice is None and not results.of(batch):
         return f"For {size} nothing was measured to the end, so there is no choice."
     if choice is None:
-        return f"For {size} there is no file that is known to lose under {MAX_LOSS} nats."
+        return f"For {size} there is no file that is known to lose little enough."
     best = choice.best
     time = f"{figure(best.image_ms)} ms an image"
     if not first:

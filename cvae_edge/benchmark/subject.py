@@ -12,11 +12,12 @@ import numpy as np
 from cvae_edge import noise
 from cvae_edge.benchmark.plan import INPUTS, Configuration
 from cvae_edge.bundle import Bundle
-from cvae_edge.elbo import Array, reparameterize
+from cvae_edge.codec import Array
+from cvae_edge.elbo import reparameterize
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
-from cvae_edge.runtime.graph import open_graph
+from cvae_edge.runtime.engines import open_session
 from cvae_edge.runtime.model import EdgeCVAE
 
 Call = Callable[..., object]  # takes one of ``make_inputs`` by name
@@ -49,10 +50,10 @@ def open_call(bundle: Bundle, configuration: Configuration) -> Call:
     c = configuration
     artifacts = find_artifacts(bundle.manifest, c.files)
     if artifacts[0].role == "reconstruct":
-        return open_graph(artifacts[0], bundle.read(artifacts[0]), c.threads, c.provider)
+        return open_session(artifacts[0], bundle.read(artifacts[0]), c.threads, c.provider)
     codecs = Codecs(bundle, artifacts, c.threads, c.provider)
     if artifacts[0].role == "encoder":
-        codecs.small.open_encoder()
+        codecs.small.open("encoder")
     if c.role == "generate":
         return partial(EdgeCVAE(codecs, bundle.manifest).generate, c.batch, 0)
     runs: dict[str, Call] = {"encoder": _encode, "decoder": _decode, "reconstruct": _reconstruct}
@@ -71,7 +72,7 @@ def _input(manifest: Manifest, role: str, batch: int, start: int) -> dict[str, A
     if role == "decoder":
         return {"z": normal}
     x = noise.uniform((batch, *manifest.model.image_shape), 0, start)
-    if manifest.binarize != "none":
+    if manifest.pixels.binarize != "none":
         x = (x > _INK).astype(np.float32)
     return {"x": x} if role == "encoder" else {"x": x, "eps": normal}
 

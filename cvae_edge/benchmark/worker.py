@@ -22,6 +22,7 @@ from typing import IO, Any
 
 from cvae_edge.benchmark.plan import INPUTS, Configuration
 from cvae_edge.errors import CvaeEdgeError
+from cvae_edge.runtime.engines import Engine, register
 
 
 class Worker:
@@ -42,7 +43,7 @@ class Worker:
         inputs = make_inputs(manifest, c.role, c.batch)
         first = next(inputs)
         self._memory_before = resident_memory()
-        runs_on = _import_runtime(c)
+        runs_on = _import_engine(c)
         started = time.perf_counter()
         call = self._open_call()
         loaded = time.perf_counter()
@@ -96,23 +97,13 @@ class Worker:
         return Stopwatch(call, repeat({}))
 
 
-def _import_runtime(c: Configuration) -> str:
-    """Import what opens a format, whose memory counts and whose time does not; return its name.
+def _import_engine(c: Configuration) -> str:
+    """Import what opens a format, whose memory counts and whose time does not; return its name."""
+    from cvae_edge.runtime.engines import load_engine
 
-    ``check_provider`` has seen, once a file is open, that the provider really is the session's.
-    """
-    if c.format == "onnx" and c.provider == "openvino":
-        import cvae_edge.runtime.openvino_graph
-
-        return "OpenVINO"
-    if c.format == "onnx":
-        import cvae_edge.runtime.onnx_graph
-        from cvae_edge.runtime.providers import PROVIDERS
-
-        return f"onnxruntime, {PROVIDERS[c.provider]}"
-    import cvae_edge.runtime.litert_graph  # noqa: F401
-
-    return "LiteRT"
+    module = load_engine(c.format, c.provider)
+    own_name = module.provider_name(c.provider) if hasattr(module, "provider_name") else ""
+    return ", ".join(filter(None, (c.engine.name, own_name)))
 
 
 def resident_memory() -> int:
@@ -156,7 +147,9 @@ def main() -> None:
     requests = _requests(sys.stdin)
     request = requests.get()
     fields = request["configuration"]
-    configuration = Configuration(**{**fields, "files": tuple(fields["files"])})
+    engine = Engine(*(tuple(v) if isinstance(v, list) else v for v in fields["engine"]))
+    register(engine)  # one that the asking process was told of is not in this one's table
+    configuration = Configuration(**{**fields, "files": tuple(fields["files"]), "engine": engine})
     worker = Worker(request["source"], configuration)
     while True:
         print(json.dumps(answer(worker, request)), file=replies, flush=True)

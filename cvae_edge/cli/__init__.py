@@ -11,7 +11,15 @@ import warnings
 
 import typer
 
-from cvae_edge.cli import benchmarking, device, doctor, exporting, quickstart, training
+from cvae_edge.cli import (
+    benchmarking,
+    device,
+    doctor,
+    exporting,
+    importing,
+    quickstart,
+    training,
+)
 from cvae_edge.cli.output import print_error, print_warning
 from cvae_edge.errors import CvaeEdgeError
 from cvae_edge.version import __version__
@@ -32,7 +40,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
-for _commands in (quickstart, training, exporting, device, benchmarking, doctor):
+for _commands in (quickstart, training, importing, exporting, device, benchmarking, doctor):
     _commands.register(app)
 
 

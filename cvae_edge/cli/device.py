@@ -23,8 +23,8 @@ _SEED = typer.Option(0, help="Stream of the noise: one seed, the same result eve
 _PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
 _FORMAT = typer.Option("auto", help="onnx, tflite, or auto.")
 _THREADS = typer.Option(None, help="Threads to use; by default all cores.")
-_PROVIDER = typer.Option("cpu", help="What ONNX files run on: cpu, cuda, openvino, ...")
-_RESIZE = typer.Option(False, help="Resize images that do not have the model's size.")
+_PROVIDER = typer.Option("cpu", help="What files run on: cpu, cuda, openvino, ...")
+_RESIZE = typer.Option(False, help="Make images of another size fit, as in training.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
 
@@ -208,7 +208,7 @@ def _read(sources: list[str], model: EdgeCVAE, resize: bool) -> NamedImages:
     from cvae_edge.runtime.inputs import read_images
 
     with _counter("reading images") as count:
-        return read_images(sources, model.image_shape, resize, count)
+        return read_images(sources, model.manifest.pixels, resize, count)
 
 
 @contextmanager

@@ -7,19 +7,11 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge import manifest
 from cvae_edge.cli.output import BUNDLE_HELP, print_json, progress_bar
 from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
-from cvae_edge.errors import ConfigError
 from cvae_edge.quiet import quiet
 
-_PRECISIONS = {
-    "none": (),
-    "float16": ("float16",),
-    "dynamic": ("dynamic_range",),
-    "int8": ("int8",),
-}
-_PRECISIONS["all"] = manifest.PRECISIONS[1:]
+_PRECISIONS = {"dynamic": "dynamic_range"}  # words of --quantize that are shorter than a precision
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: Path = typer.Argument(DEFAULT_RUN, help="A finished run folder."),
-    format: str = typer.Option("all", help="onnx, tflite or all."),
+    format: str = typer.Option("all", help="onnx, tflite, both with a comma, or all."),
     fused: bool = typer.Option(True, help="Also reconstruct: both halves in one file."),
     quantize: str = typer.Option(
         "all", help="Precisions beside float32: none, float16, dynamic, int8 or all."
@@ -50,21 +42,21 @@ def export(
     ),
 ) -> None:
     """Export encoder and decoder, check every file, and say what each costs."""
-    formats = _choose(
-        {"onnx": ("onnx",), "tflite": ("tflite",), "all": manifest.FORMATS}, format, "--format"
-    )
-    precisions = _choose(_PRECISIONS, quantize, "--quantize")
     need_tensorflow()
     from cvae_edge.cli.report import print_export
-    from cvae_edge.exporters.export import export_bundle
+    from cvae_edge.exporters import export_bundle
+    from cvae_edge.exporters.targets import TARGETS, precisions
 
+    formats = tuple(TARGETS) if format == "all" else tuple(format.split(","))
+    words = () if quantize == "none" else tuple(quantize.split(","))
+    wanted = precisions() if quantize == "all" else tuple(_PRECISIONS.get(w, w) for w in words)
     with progress_bar() as bar:
         task = bar.add_task("exporting", total=None, note="")
         result = export_bundle(
             run,
             out or Path("export") / run.name,
             formats,
-            ("float32", *precisions),
+            ("float32", *wanted),
             fused=fused,
             lowering=lowering,
             max_elbo_drop=max_elbo_drop,
@@ -81,7 +73,7 @@ def export(
 def verify(
     target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     threads: int | None = typer.Option(None, help="Threads of the runtime."),
-    provider: str = typer.Option("cpu", help="What ONNX files run on: cpu, cuda, openvino, ..."),
+    provider: str = typer.Option("cpu", help="What files run on: cpu, cuda, openvino, ..."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
@@ -112,9 +104,3 @@ def inspect(
         print_json(opened.manifest.to_dict())
     else:
         print_bundle(opened)
-
-
-def _choose(table: dict[str, tuple[str, ...]], name: str, option: str) -> tuple[str, ...]:
-    if name not in table:
-        raise ConfigError(f"{option} must be one of {', '.join(table)}, got {name!r}")
-    return table[name]

@@ -10,7 +10,7 @@ import typer
 from cvae_edge.bundle import Bundle
 from cvae_edge.cli.output import print_table, progress_bar
 from cvae_edge.cli.report import print_artifacts, print_checks, require_right
-from cvae_edge.cli.training import need_tensorflow, plan, run_training
+from cvae_edge.cli.training import make_plan, need_tensorflow, run_training
 
 _RUN = Path("runs/quickstart")
 _BUNDLE = Path("export/quickstart")
@@ -30,8 +30,9 @@ def quickstart(
     need_tensorflow()
     typer.echo(f"Training {epochs} epochs on the packaged MNIST into {_RUN}.")
     resumed = _RUN if _RUN.exists() else None
-    config, dataset = plan(resumed, None, None, None, {}, {"epochs": epochs})
-    run = run_training(_RUN, config, dataset, resume=resumed is not None)
+    model_options = {"preset": "seed"}
+    plan = make_plan(resumed, None, model_options, {}, {"epochs": epochs})
+    run = run_training(_RUN, plan, resume=resumed is not None)
     typer.echo(f"Exporting to {_BUNDLE} and checking every file against the trained model.")
     _export()
     _verify()
@@ -55,7 +56,7 @@ def quickstart(
 
 
 def _export() -> None:
-    from cvae_edge.exporters.export import export_bundle
+    from cvae_edge.exporters import export_bundle
 
     with progress_bar() as bar:
         task = bar.add_task("exporting", total=None, note="")

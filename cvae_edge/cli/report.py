@@ -10,7 +10,9 @@ import typer
 from cvae_edge.bundle import Bundle
 from cvae_edge.cli.output import print_error, print_table
 from cvae_edge.errors import ParityError
-from cvae_edge.manifest import Artifact
+from cvae_edge.likelihoods import unit
+from cvae_edge.manifest import ROLES, Artifact
+from cvae_edge.runtime.engines import known_formats
 
 if TYPE_CHECKING:
     from cvae_edge.exporters.export import ExportResult
@@ -28,18 +30,34 @@ def print_export(result: ExportResult) -> None:
 def print_bundle(opened: Bundle) -> None:
     """Print a bundle's model, training and artifacts."""
     manifest = opened.manifest
-    training = manifest.training
+    training, likelihood = manifest.training, manifest.likelihood
     rows = [
         ("images", "x".join(map(str, manifest.model.image_shape))),
         ("latent_dim", manifest.model.latent_dim),
-        ("pixels", f"{manifest.binarize} binarization"),
+        ("pixels", f"binarization {manifest.pixels.binarize}, fit {manifest.pixels.fit}"),
+        ("likelihood", " ".join((likelihood.name, *(f"{s:.4g}" for s in likelihood.scale)))),
         *((key, training[key]) for key in ("epochs", "train_images") if key in training),
         *((tool, version) for tool, version in manifest.tools.items()),
     ]
-    if "test_elbo" in training:
-        rows.insert(3, ("test ELBO", f"{training['test_elbo']:.2f} nats"))
+    figures = [
+        ("test ELBO", "test_elbo", f" {unit(likelihood, manifest.pixels.binarize)}"),
+        ("test bits per dimension", "test_bits_per_dim", ""),
+        ("test PSNR", "test_psnr", " dB"),
+    ]
+    rows[4:4] = [
+        (title, f"{training[key]:.2f}{what}")
+        for title, key, what in figures
+        if isinstance(training.get(key), int | float)
+    ]
     print_table(opened.source, ["model", manifest.name], rows)
-    print_artifacts("artifacts", manifest.artifacts)
+    known = [a for a in manifest.artifacts if a.format in known_formats() and a.role in ROLES]
+    print_artifacts("artifacts", known)
+    for artifact in manifest.artifacts:
+        if artifact not in known:
+            typer.echo(
+                f"{artifact.file} is of a kind that this cvae-edge does not know ({artifact.format} "
+                f"{artifact.role}, {artifact.precision}): a newer one may."
+            )
 
 
 def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
@@ -50,8 +68,8 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
             a.lowering or "",
             f"{a.size_bytes / 1000:.0f}",
             "" if a.elbo_difference is None else f"{a.elbo_difference:+.3f}",
-            f"{a.report['latency_us']:.0f}" if "latency_us" in a.report else "",
-            f"{a.report['naive_latency_us']:.0f}" if "naive_latency_us" in a.report else "",
+            _microseconds(a, "latency_us"),
+            _microseconds(a, "naive_latency_us"),
         )
         for a in artifacts
     ]
@@ -63,6 +81,11 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
     for artifact in artifacts:
         if "slower" in artifact.report:
             typer.echo(f"Note: {artifact.report['slower']}.")
+
+
+def _microseconds(artifact: Artifact, key: str) -> str:
+    value = artifact.report.get(key)
+    return f"{value:.0f}" if isinstance(value, int | float) else ""
 
 
 def print_checks(title: str, checks: Sequence[Check]) -> None:

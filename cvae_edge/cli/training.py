@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cvae_edge.cli.output import print_json, print_table, progress_bar
-from cvae_edge.config import PRESETS, RECIPES, DataConfig, TrainConfig
+from cvae_edge.config import OWN, RECIPES, DataConfig, ModelConfig
 from cvae_edge.errors import ConfigError, DependencyError
+from cvae_edge.likelihoods import default_likelihood, make_likelihood, unit
 from cvae_edge.manifest import MANIFEST
 from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
+    from cvae_edge.architectures.vae import VAE
     from cvae_edge.datasets import Dataset
+    from cvae_edge.elbo import Evaluation
     from cvae_edge.training.run import Run, RunConfig
 
 DEFAULT_RUN = Path("runs/mnist")
@@ -36,27 +39,42 @@ def train(
         None,
         help="mnist (packaged, the default), keras:NAME, an .npz, a folder of IDX files or images.",
     ),
-    preset: str | None = typer.Option(None, help="The networks: seed."),
-    recipe: str | None = typer.Option(None, help="How to train: fast (the default) or seed."),
+    preset: str | None = typer.Option(
+        None, help="The networks: seed (the default for 28x28 grey), or general (for the rest)."
+    ),
+    model: str | None = typer.Option(
+        None, help="Networks of your own: FILE.py:FUNCTION of image_shape and latent_dim."
+    ),
+    recipe: str | None = typer.Option(
+        None, help="How to train: fast (preset seed's default), general, or seed."
+    ),
     out: Path = typer.Option(DEFAULT_RUN, help="The run folder."),
     resume: bool = typer.Option(False, help="Continue the run in --out with its own settings."),
     epochs: int | None = typer.Option(None, help="Overrides the recipe's."),
     batch_size: int | None = typer.Option(None, help="Images a step, over all devices."),
     learning_rate: float | None = typer.Option(None, help="Adam's, at its peak."),
-    latent_dim: int | None = typer.Option(None, help="Overrides the preset's 50."),
+    latent_dim: int | None = typer.Option(None, help="Overrides the preset's."),
+    width: float | None = typer.Option(None, help="Times the preset's channels."),
+    likelihood: str | None = typer.Option(
+        None, help="bernoulli (binary pixels), gaussian (the default for others) or logistic."
+    ),
     beta: float | None = typer.Option(None, help="Weight of the KL term."),
     kl: str | None = typer.Option(None, help="sample (the single-sample estimate) or analytic."),
     seed: int | None = typer.Option(None, help="Of the weights, the order and the noise."),
     binarize: str | None = typer.Option(
-        None, help="static (threshold 0.5), dynamic (Bernoulli) or none."
+        None, help="What pixels become: none, threshold (at 0.5), or draw (Bernoulli)."
     ),
     validation: int | None = typer.Option(
         None, help="Images held out of train; 0 trains on all and keeps the last weights."
     ),
-    image_size: str | None = typer.Option(
-        None, help="Resize an image folder: 64 or 64x48, height first."
+    image_size: str | None = typer.Option(None, help="Make images 64 or 64x48, height first."),
+    channels: int | None = typer.Option(
+        None, help="Make images 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha."
     ),
-    channels: int | None = typer.Option(None, help="Convert an image folder: 1 grey, 3 colour."),
+    fit: str | None = typer.Option(None, help="How the size is reached: stretch, crop or pad."),
+    background: str | None = typer.Option(
+        None, help="The colour under transparent pixels; by default #ffffff."
+    ),
     strategy: str = typer.Option(
         "default", help="default, mirrored (all GPUs) or multiworker (TF_CONFIG)."
     ),
@@ -64,17 +82,20 @@ def train(
     """Train a model; the defaults train the packaged MNIST to the end into runs/mnist."""
     train_options = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "beta": beta, "kl": kl, "seed": seed,
+        "beta": beta, "kl": kl, "seed": seed, "likelihood": likelihood,
     }  # fmt: skip
     data_options = {
-        "source": data, "binarize": binarize, "validation": validation,
-        "image_size": _parse_size(image_size), "channels": channels,
+        "source": data, "binarize": binarize, "validation": validation, "channels": channels,
+        "image_size": parse_size(image_size), "fit": fit, "background": background,
     }  # fmt: skip
+    model_options = {"preset": preset, "latent_dim": latent_dim, "width": width}
+    if model is not None and (preset is not None or width is not None):
+        raise ConfigError("give --model, or --preset and --width, got both")
     need_tensorflow()
-    config, dataset = plan(
-        out if resume else None, preset, recipe, latent_dim, data_options, train_options
+    plan = make_plan(
+        out if resume else None, recipe, model_options, data_options, train_options, model
     )
-    run = run_training(out, config, dataset, resume=resume, strategy=strategy)
+    run = run_training(out, plan, resume=resume, strategy=strategy)
     print_summary(run)
     typer.echo(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'} --format all")
 
@@ -104,20 +125,34 @@ def evaluate(
             with quiet():  # LiteRT announces its delegate
                 codec = open_codec(opened, format, encoder, decoder)
             result = evaluate_bundle(opened, codec, data, samples, seed, on_batch)
+            unit_ = unit(opened.manifest.likelihood, opened.manifest.pixels.binarize)
         else:
             need_tensorflow()
             from cvae_edge.training.evaluate import evaluate_run
+            from cvae_edge.training.run import Run
 
             result = evaluate_run(target, samples, seed, on_batch)
+            run = Run.open(target)
+            unit_ = unit(run.likelihood(), (run.summary or {})["binarize"])
     fields = result._asdict()
     if json:
         print_json(fields)
         return
+    print_evaluation(f"{target}, {result.images} test images", result, unit_)
+
+
+def print_evaluation(title: str, result: Evaluation, unit: str) -> None:
+    """Print an evaluation, with what its values are called."""
     rows = [("ELBO", f"{result.elbo:.2f} ± {result.elbo_standard_error:.2f}")]
-    if samples > 1:
-        rows.append((f"IWAE-{samples}", f"{result.iwae:.2f} ± {result.iwae_standard_error:.2f}"))
+    if result.samples > 1:
+        bound = f"{result.iwae:.2f} ± {result.iwae_standard_error:.2f}"
+        rows.append((f"IWAE-{result.samples}", bound))
     rows += [("log p(x|z)", f"{result.reconstruction:.2f}"), ("KL", f"{result.kl:.2f}")]
-    print_table(f"{target}, {result.images} test images", ["nats per image", "mean ± s.e."], rows)
+    if result.bits_per_dim is not None:
+        rows.append(("bits per dimension", f"{result.bits_per_dim:.3f}"))
+    if result.psnr is not None:
+        rows.append(("PSNR of reconstructions, dB", f"{result.psnr:.2f}"))
+    print_table(title, [f"{unit} per image", "mean ± s.e."], rows)
 
 
 def need_tensorflow() -> None:
@@ -133,46 +168,67 @@ def need_tensorflow() -> None:
     import_tensorflow()
 
 
-def plan(
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a training begins with."""
+
+    config: RunConfig
+    dataset: Dataset | None  # where it has been read already
+    vae: VAE | None  # of one's own
+
+
+def make_plan(
     resumed: Path | None,
-    preset: str | None,
     recipe: str | None,
-    latent_dim: int | None,
+    model_options: dict[str, Any],
     data_options: dict[str, Any],
     train_options: dict[str, Any],
-) -> tuple[RunConfig, Dataset | None]:
+    own: str | None = None,
+) -> Plan:
     """Put a run's config together from what was given; None stands for not given.
 
     A run that is resumed keeps its own config under what was given, so that ``train`` can say
     what differs.
     """
+    from cvae_edge.architectures.own import build_own
+    from cvae_edge.architectures.presets import PRESETS, default_preset
     from cvae_edge.datasets import load_dataset
     from cvae_edge.training.run import Run, RunConfig
 
     if resumed is not None and resumed.exists():
         old = Run.open(resumed).config
-        model, data, recipe_config = old.model, old.data, old.train
-    else:
-        model, data, recipe_config = None, DataConfig(), RECIPES["fast"]
-    if recipe is not None:
-        recipe_config = _choose(RECIPES, recipe, "recipe")
-    data = dataclasses.replace(data, **_given(data_options))
-    training: TrainConfig = dataclasses.replace(recipe_config, **_given(train_options))
-    dataset = None
-    if model is None or preset is not None:
-        chosen = _choose(PRESETS, preset or "seed", "preset")
-        dataset = load_dataset(data)
-        model = dataclasses.replace(chosen, image_shape=dataset.image_shape)
-    model = dataclasses.replace(model, **_given({"latent_dim": latent_dim}))
-    return RunConfig(model, data, training), dataset
+        training = RECIPES[_known(RECIPES, recipe, "recipe")] if recipe else old.train
+        return Plan(
+            RunConfig(
+                dataclasses.replace(old.model, **_given(model_options)),
+                dataclasses.replace(old.data, **_given(data_options)),
+                dataclasses.replace(training, **_given(train_options)),
+            ),
+            None,
+            None,
+        )
+    data = DataConfig(**_given(data_options))
+    dataset = load_dataset(data)
+    shape = dataset.image_shape
+    name = _known(PRESETS, model_options["preset"] or default_preset(shape), "preset")
+    model = ModelConfig(name, shape, PRESETS[name].latent_dim)
+    model = dataclasses.replace(model, **_given(model_options))
+    training = RECIPES[_known(RECIPES, recipe or PRESETS[name].recipe, "recipe")]
+    training = dataclasses.replace(training, likelihood=default_likelihood(dataset.binarize))
+    training = dataclasses.replace(training, **_given(train_options))
+    vae = None
+    if own is not None:
+        vae = build_own(own, shape, model.latent_dim)
+        model = dataclasses.replace(model, preset=OWN, latent_dim=vae.latent_dim)
+    return Plan(RunConfig(model, data, training), dataset, vae)
 
 
-def run_training(
-    out: Path, config: RunConfig, dataset: Dataset | None, resume: bool, strategy: str = "default"
-) -> Run:
+def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default") -> Run:
     """Train under a progress bar; exit with 130 after Ctrl-C, saying how to go on."""
-    from cvae_edge.training.train import Progress, Stopped, train
+    from cvae_edge.training.launch import Progress, Stopped, train
 
+    config = plan.config
+    typer.echo(_intention(plan))
     with progress_bar() as bar:
         task = bar.add_task("training", total=None, note="")
 
@@ -188,27 +244,54 @@ def run_training(
                 highlight=False,
             )
 
+        models = (plan.vae.encoder, plan.vae.decoder) if plan.vae else None
+        options = {"models": models, "resume": resume, "strategy": strategy}
         try:
-            return train(out, config, dataset, resume, strategy, on_progress, on_epoch)
+            return train(
+                out, config, plan.dataset, **options, on_progress=on_progress, on_epoch=on_epoch
+            )
         except Stopped:
             bar.stop()
             typer.echo(f"\nStopped and saved. Continue with: {_resume_command(out)}", err=True)
             raise typer.Exit(130) from None
 
 
+def _intention(plan: Plan) -> str:
+    """Say what is about to be trained."""
+    model, training = plan.config.model, plan.config.train
+    shape = "x".join(map(str, model.image_shape))
+    text = f"Training {model.preset} networks for {shape} images, {model.latent_dim} latents, "
+    text += f"likelihood {training.likelihood}, {training.epochs} epochs"
+    if plan.dataset is None:
+        return f"{text}."
+    binarize = plan.dataset.binarize
+    scale = {"gaussian": (1.0,), "logistic": (1.0,)}.get(training.likelihood, ())
+    nats = unit(make_likelihood(training.likelihood, scale), binarize)
+    pixels = {"none": "as they are", "threshold": "thresholded at 0.5", "draw": "drawn anew"}
+    return f"{text}, on {len(plan.dataset.train)} images, pixels {pixels[binarize]}; values are {nats}."
+
+
 def print_summary(run: Run) -> None:
     """Print what a finished run came to."""
     summary = run.summary or {}
-    rows = [
-        ("trained on", f"{summary['train_images']} images, {summary['epochs']} epochs"),
-        ("time", f"{summary['seconds'] / 60:.1f} min"),
-        ("best epoch", summary["best_epoch"]),
-        (
-            "test ELBO",
-            f"{summary['test_elbo']:.2f} ± {summary['test_elbo_standard_error']:.2f} nats",
-        ),
-        ("pictures", "training-curve.png, reconstructions.png"),
-    ]
+    likelihood = run.likelihood()
+    elbo = f"{summary['test_elbo']:.2f} ± {summary['test_elbo_standard_error']:.2f}"
+    rows = [("trained on", f"{summary['train_images']} images")]
+    if "epochs" in summary:
+        rows += [
+            ("epochs", f"{summary['epochs']}, best {summary['best_epoch']}"),
+            ("time", f"{summary['seconds'] / 60:.1f} min"),
+        ]
+    rows.append(
+        ("likelihood", " ".join((likelihood.name, *(f"{s:.4g}" for s in likelihood.scale))))
+    )
+    rows.append(("test ELBO", f"{elbo} {unit(likelihood, summary['binarize'])}"))
+    if "test_bits_per_dim" in summary:
+        rows.append(("test bits per dimension", f"{summary['test_bits_per_dim']:.3f}"))
+    if "test_psnr" in summary:
+        rows.append(("test PSNR", f"{summary['test_psnr']:.2f} dB"))
+    there = [n for n in ("training-curve.png", "reconstructions.png") if (run.folder / n).exists()]
+    rows.append(("pictures", ", ".join(there)))
     print_table(str(run.folder), ["run", ""], rows)
 
 
@@ -220,13 +303,14 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _choose(table: dict[str, Any], name: str, what: str) -> Any:
+def _known(table: dict[str, Any], name: str, what: str) -> str:
     if name not in table:
         raise ConfigError(f"{what} must be one of {', '.join(table)}, got {name!r}")
-    return table[name]
+    return name
 
 
-def _parse_size(text: str | None) -> tuple[int, int] | None:
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """Return height and width of a text such as 64 or 64x48."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)

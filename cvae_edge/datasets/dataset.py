@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge import noise
-from cvae_edge.config import Binarize
 from cvae_edge.errors import DataError
-from cvae_edge.images import binarize, to_float
+from cvae_edge.preprocess import Binarize, Pixels
 
 _SPLIT_SEED = 0  # which images are held out never depends on the training's seed
 _TEST_SHARE = 10  # one in ten, where a source has no test images of its own
@@ -45,7 +44,12 @@ class Dataset:
     train: Split
     validation: Split
     test: Split
-    binarize: Binarize
+    pixels: Pixels
+
+    @property
+    def binarize(self) -> Binarize:
+        """What is done to pixels before the likelihood."""
+        return self.pixels.binarize
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -55,7 +59,7 @@ class Dataset:
 
 
 def make_dataset(
-    name: str, train: Split, test: Split | None, validation: int | None, how: Binarize
+    name: str, train: Split, test: Split | None, validation: int | None, pixels: Pixels
 ) -> Dataset:
     """Split ``train`` as far as ``test`` and the wanted number of validation images ask.
 
@@ -75,19 +79,4 @@ def make_dataset(
             f"validation must leave images to train on: {name} has {len(train)}, got {held_out}"
         )
     train, valid = train.hold_out(held_out)
-    return Dataset(name, train, valid, test, how)
-
-
-def draw_binary(
-    images: NDArray[Any], how: Binarize, seed: int = 0, start: int = 0
-) -> NDArray[np.float32]:
-    """Make images into what the likelihood is taken of: float32 in [0, 1].
-
-    ``static`` thresholds at 0.5, ``dynamic`` draws each pixel from a Bernoulli distribution,
-    ``none`` leaves the grey values. The draws are a function of ``seed`` and of each image's
-    index, which counts from ``start``.
-    """
-    if how == "static":
-        return binarize(images)
-    x = to_float(images)
-    return x if how == "none" else (noise.uniform(x.shape, seed, start) < x).astype(np.float32)
+    return Dataset(name, train, valid, test, pixels)

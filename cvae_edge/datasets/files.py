@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zipfile
 import zlib
@@ -48,7 +49,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 def find_idx(folder: Path) -> list[Path]:
     """Return the IDX files in ``folder``, by their names."""
-    return sorted(p for p in folder.iterdir() if "idx" in p.name and p.is_file())
+    return sorted(
+        p
+        for p in folder.iterdir()
+        if re.search(r"[-._]idx[1-4][-._]ubyte(\.gz)?$", p.name) and p.is_file()
+    )
 
 
 def read_idx_folder(folder: Path) -> tuple[Split, Split | None]:
@@ -100,6 +105,8 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
 
 def _split(images: Any, labels: Any, what: str) -> Split:
     images = check_images(images, what)
+    if labels is not None and labels.shape == (len(images), 1):
+        labels = labels[:, 0]  # as keras.datasets has them
     if labels is not None and labels.shape != (len(images),):
         raise DataError(f"{what} must have one label an image: {len(images)}, got {labels.shape}")
     return Split(images, labels)

@@ -13,7 +13,7 @@ import numpy as np
 from cvae_edge.datasets.dataset import Split
 from cvae_edge.datasets.files import read_idx_folder
 from cvae_edge.errors import DataError
-from cvae_edge.images import binarize
+from cvae_edge.preprocess import threshold
 
 PATH = Path(__file__).with_name("mnist.npz")
 _SHAPE = (28, 28, 1)
@@ -38,7 +38,7 @@ def pack_mnist(folder: Path, out: Path = PATH) -> None:
     if test is None or train.labels is None or test.labels is None:
         raise DataError(f"{folder} must hold MNIST's four IDX files")
     x_train, x_test = (
-        np.packbits(binarize(split.images).astype(bool).reshape(len(split), -1), axis=1)
+        np.packbits(threshold(split.images).astype(bool).reshape(len(split), -1), axis=1)
         for split in (train, test)
     )
     np.savez_compressed(

@@ -1,4 +1,4 @@
-"""From a trained model to one file, opened in its own runtime."""
+"""From a trained model to one file, opened in its own engine."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ from functools import cached_property
 
 import keras
 
+from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
-from cvae_edge.exporters import onnx, onnx_quantization, tflite
 from cvae_edge.exporters.calibration import calibration_set
-from cvae_edge.exporters.networks import (
-    Layout,
-    decoder_network,
-    encoder_network,
-    reconstruct_network,
-    unmarked,
-)
-from cvae_edge.exporters.quantization import SCHEMES, Plan, fake_quantize, make_plan
+from cvae_edge.exporters.int8 import Plan, make_plan
+from cvae_edge.exporters.latency import fastest
+from cvae_edge.exporters.passes.kinds import is_known
+from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject
-from cvae_edge.exporters.upsampling import Lowering, Mark
+from cvae_edge.exporters.targets import TARGETS, File
 from cvae_edge.manifest import Artifact
 from cvae_edge.quiet import quiet
-from cvae_edge.runtime.graph import Graph, open_graph
-from cvae_edge.training.model import Weights
-
-_UNMARKED: Mark = unmarked
+from cvae_edge.runtime.engines import open_session
 
 
 @dataclass(frozen=True)
@@ -46,101 +39,84 @@ class Builder:
 
     def __init__(self, subject: Subject, settings: Settings) -> None:
         self.subject, self.settings = subject, settings
-        self._plans: dict[tuple[str, str, Lowering], Plan] = {}
+        self._plans: dict[tuple[str, str, str], Plan] = {}
 
     def build(self, kind: Kind) -> Exported:
         """Build one file and open it.
 
         Raises:
             ConfigError: an opset that cannot be written.
-            BundleError: its runtime cannot open it.
+            BundleError: its engine cannot open it.
         """
-        lowering = self.settings.lowering_of(kind)
-        if kind.format == "onnx":
-            content, opset, tensors = self._onnx(kind, lowering)
-        else:
-            content, opset, tensors = self._tflite(kind, lowering)
+        lowering, file = self._lowered(kind)
+        plan = self._plans.get((kind.role, kind.format, lowering))
+        is_int8 = kind.precision == "int8" and plan is not None
         artifact = Artifact(
             file=kind.file,
             format=kind.format,
             role=kind.role,
             precision=kind.precision,
-            lowering=lowering,
-            inputs=tensors[0],
-            outputs=tensors[1],
-            size_bytes=len(content),
-            sha256=hashlib.sha256(content).hexdigest(),
-            opset=opset,
-            report={"choices": self._choices(kind, lowering)},
+            lowering=None if kind.role == "encoder" else lowering,
+            inputs=file.inputs,
+            outputs=file.outputs,
+            size_bytes=len(file.content),
+            sha256=hashlib.sha256(file.content).hexdigest(),
+            opset=file.opset,
+            report={
+                "choices": plan.choices if is_int8 and plan else {},
+                "unknown_layers": unknown_layers(self.subject.networks[kind.role]),
+            },
         )
         with quiet():  # LiteRT announces its delegate
-            graph = open_graph(artifact, content)
-        return Exported(artifact, content, graph, self._steps(kind, lowering))
-
-    def _onnx(self, kind: Kind, lowering: Lowering | None) -> tuple[bytes, int | None, tflite.Pair]:
-        int8 = kind.precision == "int8"
-        plan = self._plan(kind, lowering) if int8 else None
-        weights = plan.weights if plan else self.subject.weights
-        network = self._network(kind.role, weights, "channels_first", lowering)
-        model = onnx.to_onnx(network, self.settings.opset)
-        if plan:
-            model = onnx_quantization.to_int8(model, plan.ranges, self.calibration)
-        elif kind.precision == "float16":
-            model = onnx_quantization.to_float16(model)
-        elif kind.precision == "dynamic_range":
-            model = onnx_quantization.to_dynamic_range(model)
-        facts = {
-            "role": kind.role,
-            "precision": kind.precision,
-            "lowering": lowering or "none",
-            "latent_dim": self.subject.config.latent_dim,
-            "image_shape": "x".join(map(str, self.subject.config.image_shape)),
-            "binarize": self.subject.dataset.binarize,
-        }
-        return onnx.describe(model, facts), onnx.opset_of(model), onnx.tensors(model)
-
-    def _tflite(
-        self, kind: Kind, lowering: Lowering | None
-    ) -> tuple[bytes, int | None, tflite.Pair]:
-        weights, mark = self.subject.weights, _UNMARKED
-        if kind.precision == "int8":
-            plan = self._plan(kind, lowering)
-            weights, mark = plan.weights, fake_quantize(plan.ranges)
-        network = self._network(kind.role, weights, "channels_last", lowering, mark)
-        content = tflite.to_tflite(network, kind.precision, self.settings.io)
-        return content, None, tflite.tensors(content)
-
-    def _network(
-        self,
-        role: str,
-        weights: Weights,
-        layout: Layout,
-        lowering: Lowering | None,
-        mark: Mark = _UNMARKED,
-    ) -> keras.Model:
-        config = self.subject.config
-        if lowering is None:
-            return encoder_network(config, weights, layout, mark)
-        make = decoder_network if role == "decoder" else reconstruct_network
-        return make(config, weights, layout, lowering, mark)
+            graph = open_session(artifact, file.content)
+        return Exported(artifact, file.content, graph, plan.steps if is_int8 and plan else {})
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
         """The calibration set."""
         return calibration_set(self.subject, self.settings.calibration_samples)
 
-    def _plan(self, kind: Kind, lowering: Lowering | None) -> Plan:
-        key = (kind.role, kind.format, lowering or "polyphase")
+    def _lowered(self, kind: Kind) -> tuple[str, File]:
+        """Return the lowering, and the file that it gives."""
+        wanted = self.settings.lowering_of(kind)
+        if wanted != "measured":
+            return wanted, self._file(kind, wanted)
+        files = {lowering: self._file(kind, lowering) for lowering in LOWERINGS}
+        best = fastest(TARGETS[kind.format], {name: f.content for name, f in files.items()})
+        return best, files[best]
+
+    def _file(self, kind: Kind, lowering: str) -> File:
+        target = TARGETS[kind.format]
+        network = self._network(kind, lowering)
+        facts = {
+            "role": kind.role,
+            "precision": kind.precision,
+            "lowering": lowering,
+            "latent_dim": self.subject.vae.latent_dim,
+            "image_shape": "x".join(map(str, self.subject.image_shape)),
+            "binarize": self.subject.binarize,
+            "likelihood": self.subject.likelihood.name,
+        }
+        settings = self.settings
+        options = {"opset": settings.opset, "io": settings.io, "facts": facts}
+        return target.emit(lower(network, lowering), kind.precision, **options)
+
+    def _network(self, kind: Kind, lowering: str) -> keras.Model:
+        scheme = TARGETS[kind.format].scheme
+        if kind.precision != "int8" or scheme is None:
+            return self.subject.networks[kind.role]
+        key = (kind.role, kind.format, lowering)
         if key not in self._plans:
-            scheme = SCHEMES[kind.format]
-            self._plans[key] = make_plan(self.subject, kind.role, scheme, key[2], self.calibration)
-        return self._plans[key]
+            self._plans[key] = make_plan(
+                self.subject, kind.role, scheme, lowering, self.calibration
+            )
+        return self._plans[key].network
 
-    def _steps(self, kind: Kind, lowering: Lowering | None) -> dict[str, float]:
-        if kind.precision != "int8":
-            return {}
-        ranges = self._plan(kind, lowering).ranges
-        return {name: (high - low) / 255 for name, (low, high) in ranges.items()}
 
-    def _choices(self, kind: Kind, lowering: Lowering | None) -> dict[str, str]:
-        return self._plan(kind, lowering).choices if kind.precision == "int8" else {}
+def unknown_layers(network: keras.Model) -> list[str]:
+    """Return the layers that no pass knows: exported as Keras does it, in float."""
+    return [
+        f"{layer.name.partition('.')[2] or layer.name} ({type(layer).__name__})"
+        for layer in network.layers
+        if not isinstance(layer, keras.layers.InputLayer) and not is_known(layer)
+    ]

@@ -1,4 +1,4 @@
-"""The calibration set, what the networks do on it, and ranges that int8 can take from that.
+"""The calibration set, and ranges that int8 can take from what the networks do on it.
 
 The encoder is calibrated on training images; the decoder on latents it will meet, both encoded
 training images with noise and draws from the prior. Never on test images, nor on validation images,
@@ -7,21 +7,19 @@ which choose between the ranges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge import noise
 from cvae_edge.config import require
-from cvae_edge.datasets import draw_binary
 from cvae_edge.elbo import Array, reparameterize
 from cvae_edge.errors import DataError
+from cvae_edge.exporters.passes.quantize import Range
 from cvae_edge.exporters.subject import Subject
+from cvae_edge.preprocess import draw_binary
 
-Range = tuple[float, float]
 _POSTERIOR, _PRIOR = 1, 2  # streams of noise; evaluations draw from stream 0
 _PRIOR_SHARE = 0.4  # draws from the prior for each encoded image
 _BINS = 2048
@@ -40,30 +38,15 @@ def calibration_set(subject: Subject, samples: int) -> dict[str, Array]:
     if len(train) == 0:
         raise DataError("calibration needs training images, got none")
     order = noise.permutation(len(train), 0, 0)[:samples]
-    x = draw_binary(train.take(np.sort(order)).images, subject.dataset.binarize, 0)
+    x = draw_binary(train.take(np.sort(order)).images, subject.binarize, 0)
     mean, logvar = subject.trained.encode(x)
     posterior = reparameterize(
-        mean, logvar, noise.standard_normal(len(mean), subject.config.latent_dim, _POSTERIOR)
+        mean, logvar, noise.standard_normal(len(mean), subject.vae.latent_dim, _POSTERIOR)
     )
     prior = noise.standard_normal(
-        max(1, round(_PRIOR_SHARE * len(x))), subject.config.latent_dim, _PRIOR
+        max(1, round(_PRIOR_SHARE * len(x))), subject.vae.latent_dim, _PRIOR
     )
     return {"x": x, "z": np.concatenate([posterior, prior])}
-
-
-def observe(
-    build: Callable[[Callable[[str, Any], Any]], keras.Model], inputs: Mapping[str, Array]
-) -> dict[str, Array]:
-    """Return every marked activation of the network that ``build`` makes, on ``inputs``."""
-    marked: dict[str, Any] = {}
-
-    def mark(name: str, value: Any) -> Any:
-        marked[name] = value
-        return value
-
-    network = build(mark)
-    outputs = keras.Model(network.inputs, marked)(dict(inputs))
-    return {name: np.asarray(value) for name, value in outputs.items()}
 
 
 def candidates(values: Array, is_logits: bool) -> dict[str, Range]:

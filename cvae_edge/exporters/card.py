@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from cvae_edge import noise
+from cvae_edge.codec import Graph
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
+from cvae_edge.likelihoods import unit
 from cvae_edge.manifest import Artifact, Manifest
-from cvae_edge.runtime.graph import Graph
-from cvae_edge.runtime.sigmoid import sigmoid
+from cvae_edge.sigmoid import sigmoid
 
 SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
@@ -53,13 +54,18 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
     """Write README.md: what is in the bundle, what each file costs, and how to use it."""
     h, w, c = manifest.model.image_shape
     report = manifest.report
+    nats = unit(manifest.likelihood, manifest.pixels.binarize)
+    grey = manifest.pixels.binarize == "none"
+    psnr = f" Its reconstructions have a PSNR of {report['trained_psnr']:.2f} dB." if grey else ""
+    unknown = {u for a in manifest.artifacts for u in a.report.get("unknown_layers", ())}
     lines = [
         f"# {manifest.name}",
         "",
         f"A convolutional VAE for {h}x{w}x{c} images with {manifest.model.latent_dim} latent "
-        f"dimensions, trained on {manifest.training['data']['source']} "
-        f"({manifest.binarize} binarization). The trained model's ELBO is "
-        f"{report['trained_elbo']:.3f} nats per image on {report['images']} test images.",
+        f"dimensions, trained on {manifest.training['data']['source']} (binarization: "
+        f"{manifest.pixels.binarize}) with the likelihood {manifest.likelihood.name}. The trained "
+        f"model's ELBO is {report['trained_elbo']:.3f} {nats} per image on {report['images']} test "
+        f"images.{psnr}",
         "",
         f"![64 draws from the prior]({SAMPLES})",
         "",
@@ -74,12 +80,15 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         "",
         "ELBO: of the file with the trained model's other half, less the trained model's, on the "
         "same images and noise. Times: medians for one image on one thread of the machine that "
-        "exported, beside the tools' own export.",
+        "exported, beside the tools' own export. A file that lost more than "
+        f"{report['loss_budget']:.3g} nats was left out; without --max-elbo-drop that is 0.5 nats "
+        "or 0.02% of the ELBO, whichever is larger.",
         "",
         *artifact_table(manifest.artifacts),
         "",
         *(f"- {a.report['slower']}." for a in manifest.artifacts if "slower" in a.report),
         *(f"- {name} was left out: {why}." for name, why in report["failures"].items()),
+        *(f"- The layer {name} is exported as Keras exports it, in float." for name in unknown),
         "",
         "## Pairs",
         "",
@@ -103,7 +112,7 @@ def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:
                 a.lowering or "",
                 f"{a.size_bytes / 1000:.0f}",
                 _number(a.elbo_difference, "+.4f"),
-                f"{a.report['operators']['integer_share']:.0%}",
+                _share(a),
                 ", ".join(f"{k} {v:.2g}" for k, v in a.difference.items()),
                 _number(a.report.get("latency_us"), ".0f"),
                 _number(a.report.get("naive_latency_us"), ".0f"),
@@ -138,6 +147,11 @@ def pair_table(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     head = " | ".join(f"{d} decoder" for d in decoders)
     return [f"| encoder | {head} |", "| --- " * (1 + len(decoders)) + "|", *rows]
+
+
+def _share(artifact: Artifact) -> str:
+    operators = artifact.report.get("operators")
+    return "" if operators is None else f"{operators['integer_share']:.0%}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from cvae_edge.bundle import check_output, new_bundle, sha256_of, write_manifest
+from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import ParityError
 from cvae_edge.exporters import card
 from cvae_edge.exporters.build import Builder, Exported
@@ -24,6 +25,8 @@ from cvae_edge.exporters.parity import Reference
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject, load_subject
 from cvae_edge.manifest import GOLDEN, Manifest
+from cvae_edge.model_config import ModelShape
+from cvae_edge.training.run import Run
 from cvae_edge.version import __version__
 
 _GOLDEN_IMAGES = 16
@@ -41,7 +44,7 @@ class ExportResult:
 
 
 def export_bundle(
-    run_folder: Path,
+    run: Path | Run,
     out: Path,
     formats: Sequence[str] = ("onnx", "tflite"),
     precisions: Sequence[str] = ("float32",),
@@ -52,16 +55,16 @@ def export_bundle(
     """Export a finished run.
 
     Args:
-        run_folder: the run.
+        run: a finished run, or its folder; ``import_models`` makes one of Keras models.
         out: the bundle's folder; a bundle that is there stays until the new one is whole.
-        formats: onnx, tflite or both.
+        formats: some of ``TARGETS``.
         precisions: beside float32, which is always exported.
         on_stage: called with a few words as each stage begins.
         **options: further fields of ``Settings``.
 
     Returns:
         The bundle. Files that are not the trained model, or lose more than ``max_elbo_drop``
-        nats, are left out of it and named in ``failures``.
+        nats (None: ``elbo.loss_budget``), are left out of it and named in ``failures``.
 
     Raises:
         ConfigError: an unknown format or precision, or another option out of range.
@@ -72,15 +75,17 @@ def export_bundle(
     settings = Settings(formats, precisions, **options)
     check_output(out)
     on_stage("loading the run")
-    subject = load_subject(run_folder)
+    subject = load_subject(run if isinstance(run, Run) else Run.open(run))
     builder = Builder(subject, settings)
     elbos = Elbos(subject, settings.held_out)
+    drop = settings.max_elbo_drop
+    budget = loss_budget(elbos.trained) if drop is None else drop
     exported: list[Exported] = []
     failures: dict[str, str] = {}
     for kind in settings.kinds():
         on_stage(f"exporting {kind.file}")
         try:
-            exported.append(_export(kind, builder, subject, elbos, settings.max_elbo_drop))
+            exported.append(_export(kind, builder, subject, elbos, budget))
         except ParityError as error:
             if kind.precision == "float32":
                 raise
@@ -90,7 +95,9 @@ def export_bundle(
     on_stage("measuring pairs")
     report = {
         "trained_elbo": elbos.trained,
+        "trained_psnr": elbos.trained_psnr,
         "images": elbos.images,
+        "loss_budget": budget,
         "pairs": measure_pairs(exported, elbos),
         "failures": failures,
     }
@@ -124,12 +131,13 @@ def _write(
         (folder / e.artifact.file).write_bytes(e.content)
     _write_golden(folder, subject.reference.take(_GOLDEN_IMAGES), exported)
     decoder = next(e.graph for e in exported if e.artifact.role == "decoder")
-    card.draw_samples(decoder, subject.config.latent_dim, folder)
+    card.draw_samples(decoder, subject.vae.latent_dim, folder)
     rows = card.draw_reconstructions(exported, subject.reference, folder)
     manifest = Manifest(
         name=name,
-        model=subject.config,
-        binarize=subject.dataset.binarize,
+        model=ModelShape(subject.image_shape, subject.vae.latent_dim),
+        pixels=subject.dataset.pixels,
+        likelihood=subject.likelihood,
         artifacts=tuple(e.artifact for e in exported),
         files={},
         training=subject.training(),

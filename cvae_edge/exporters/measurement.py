@@ -6,35 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from cvae_edge.elbo import Array, Codec, evaluate
+from cvae_edge.codec import Codec
+from cvae_edge.elbo import Array, Evaluation, evaluate
 from cvae_edge.exporters.build import Exported
-from cvae_edge.exporters.latency import Call, make_call, median_latencies
-from cvae_edge.exporters.naive import naive_export
-from cvae_edge.exporters.operators import count_operators
+from cvae_edge.exporters.latency import median_latencies
 from cvae_edge.exporters.parity import Difference, check_parity
 from cvae_edge.exporters.subject import Subject
+from cvae_edge.exporters.targets import TARGETS
+from cvae_edge.exporters.targets.target import Call
 from cvae_edge.exporters.tolerance import measure_tolerance
 from cvae_edge.manifest import Artifact
-from cvae_edge.runtime.graph import Graph, GraphCodec
 
 _SLOWER = 1.05  # what timing cannot tell apart is not called slower
-
-
-class HalfCodec:
-    """An exported encoder or decoder with the trained model's other half."""
-
-    def __init__(self, role: str, graph: Graph, trained: Codec) -> None:
-        own = GraphCodec(graph, graph)
-        self._encode = own.encode if role == "encoder" else trained.encode
-        self._decode = own.decode if role == "decoder" else trained.decode
-
-    def encode(self, x: Array) -> tuple[Array, Array]:
-        """Map x to mean and logvar."""
-        return self._encode(x)
-
-    def decode(self, z: Array) -> Array:
-        """Map z to x_logits."""
-        return self._decode(z)
 
 
 class Elbos:
@@ -44,11 +27,22 @@ class Elbos:
         self._subject = subject
         self._images = subject.dataset.test.images[:held_out]
         self.images = len(self._images)
-        self.trained = self.of(subject.trained)
+        evaluation = self._evaluate(subject.trained)
+        self.trained, self.trained_psnr = evaluation.elbo, evaluation.psnr
 
     def of(self, codec: Codec) -> float:
         """Return a codec's ELBO in nats per image."""
-        return evaluate(codec, self._images, self._subject.dataset.binarize).elbo
+        return self._evaluate(codec).elbo
+
+    def _evaluate(self, codec: Codec) -> Evaluation:
+        subject = self._subject
+        return evaluate(codec, self._images, subject.binarize, subject.likelihood)
+
+    def with_half(self, exported: Exported) -> float:
+        """Return the ELBO of an exported encoder or decoder with the trained model's other half."""
+        trained = self._subject.trained
+        halves = {"encoder": trained.encoder, "decoder": trained.decoder}
+        return self.of(Codec(**{**halves, exported.artifact.role: exported.graph}))
 
 
 def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exported:
@@ -65,7 +59,7 @@ def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exp
         report={**artifact.report, **_report(artifact, exported.content, differences)},
     )
     if artifact.role != "reconstruct":
-        elbo = elbos.of(HalfCodec(artifact.role, graph, subject.trained))
+        elbo = elbos.with_half(exported)
         artifact = artifact._replace(elbo=elbo, elbo_difference=elbo - elbos.trained)
     return replace(exported, artifact=artifact)
 
@@ -73,10 +67,9 @@ def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exp
 def _report(
     artifact: Artifact, content: bytes, differences: dict[str, Difference]
 ) -> dict[str, Any]:
-    return {
-        "mean_difference": {name: d.mean for name, d in differences.items()},
-        "operators": count_operators(artifact, content),
-    }
+    count = TARGETS[artifact.format].count_operators
+    report: dict[str, Any] = {"mean_difference": {n: d.mean for n, d in differences.items()}}
+    return {**report, "operators": count(content)} if count else report
 
 
 def measure_pairs(exported: Sequence[Exported], elbos: Elbos) -> list[dict[str, Any]]:
@@ -89,7 +82,7 @@ def measure_pairs(exported: Sequence[Exported], elbos: Elbos) -> list[dict[str, 
         for decoder in halves["decoder"]:
             if encoder.artifact.format != decoder.artifact.format:
                 continue
-            elbo = elbos.of(GraphCodec(encoder.graph, decoder.graph))
+            elbo = elbos.of(Codec(encoder.graph, decoder.graph))
             pairs.append(
                 {
                     "format": encoder.artifact.format,
@@ -114,12 +107,13 @@ def measure_latencies(
     """
     calls: dict[str, Call] = {}
     for e in exported:
-        a = e.artifact
-        calls[a.file] = make_call(a.format, e.content)
-        if a.role != "reconstruct":
-            network = getattr(subject.vae, a.role)
-            naive = naive_export(network, a.format, a.precision, inputs)
-            calls[_naive(a.file)] = make_call(a.format, naive)
+        a, target = e.artifact, TARGETS[e.artifact.format]
+        if target.make_call is None:
+            continue
+        calls[a.file] = target.make_call(e.content, 1, 1)
+        if a.role != "reconstruct" and target.naive is not None:
+            naive = target.naive(getattr(subject.vae, a.role), a.precision, inputs)
+            calls[_naive(a.file)] = target.make_call(naive, 1, 1)
     times = median_latencies(calls)
     return [replace(e, artifact=_with_latency(e.artifact, times)) for e in exported]
 
@@ -129,7 +123,9 @@ def _naive(file: str) -> str:
 
 
 def _with_latency(artifact: Artifact, times: Mapping[str, float]) -> Artifact:
-    own, naive = times[artifact.file], times.get(_naive(artifact.file))
+    own, naive = times.get(artifact.file), times.get(_naive(artifact.file))
+    if own is None:
+        return artifact
     report = {**artifact.report, "latency_us": round(own, 1)}
     if naive is not None:
         report["naive_latency_us"] = round(naive, 1)

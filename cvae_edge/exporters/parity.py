@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge import noise
-from cvae_edge.config import Binarize
-from cvae_edge.datasets import draw_binary
-from cvae_edge.elbo import Array, Codec, reparameterize
+from cvae_edge.codec import Codec, Graph
+from cvae_edge.elbo import Array, reparameterize
 from cvae_edge.errors import ParityError
 from cvae_edge.manifest import Artifact
-from cvae_edge.runtime.graph import Graph
-from cvae_edge.runtime.sigmoid import sigmoid
+from cvae_edge.preprocess import Binarize, draw_binary
+from cvae_edge.sigmoid import sigmoid
 
 IMAGES = 256  # compared after each export
 NAMES = {

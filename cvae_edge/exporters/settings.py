@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cvae_edge.config import require
-from cvae_edge.exporters.lowering_table import FASTEST
-from cvae_edge.exporters.upsampling import Lowering
-from cvae_edge.manifest import FORMATS, LOWERINGS, PRECISIONS, ROLES
+from cvae_edge.exporters.passes.lower import LOWERINGS
+from cvae_edge.exporters.targets import TARGETS, precisions
+from cvae_edge.manifest import ROLES
 
 
 @dataclass(frozen=True)
 class Kind:
     """One file of a bundle."""
 
-    role: str  # encoder | decoder | reconstruct
-    format: str  # onnx | tflite
-    precision: str  # float32 | float16 | dynamic_range | int8
+    role: str  # of ROLES
+    format: str  # of TARGETS
+    precision: str  # that the target has
 
     @property
     def file(self) -> str:
@@ -31,32 +31,33 @@ class Kind:
 class Settings:
     """The options of an export."""
 
-    formats: Sequence[str] = FORMATS
+    formats: Sequence[str] = ("onnx", "tflite")
     precisions: Sequence[str] = ("float32",)  # float32 is exported in any case
     fused: bool = True  # reconstruct as well: both halves in one file
-    lowering: Literal["auto"] | Lowering = "auto"
-    max_elbo_drop: float = 0.5  # nats; an artifact that loses more is left out
+    lowering: str = "auto"  # one of LOWERINGS; auto: the target's; measured: the fastest here
+    max_elbo_drop: float | None = None  # nats; an artifact that loses more is left out
     opset: int | None = None
     calibration_samples: int = 500
     io: Literal["float32", "int8"] = "float32"  # inputs and outputs of int8 TFLite files
     held_out: int = 2000  # test images that ELBOs are measured on
 
     def __post_init__(self) -> None:
-        for name, known in (("formats", FORMATS), ("precisions", PRECISIONS)):
+        for name, known in (("formats", tuple(TARGETS)), ("precisions", precisions())):
             got = tuple(getattr(self, name))
             require(
                 bool(got) and set(got) <= set(known),
                 f"{name} must be some of {', '.join(known)}",
                 ", ".join(got) or "none",
             )
-        lowerings = ("auto", *LOWERINGS)
+        lowerings = ("auto", "measured", *LOWERINGS)
         require(
             self.lowering in lowerings,
             f"lowering must be one of {', '.join(lowerings)}",
             repr(self.lowering),
         )
         require(self.io in ("float32", "int8"), "io must be float32 or int8", self.io)
-        require(self.max_elbo_drop >= 0, "max_elbo_drop must be 0 or more", self.max_elbo_drop)
+        drop = self.max_elbo_drop
+        require(drop is None or drop >= 0, "max_elbo_drop must be 0 or more", drop)
         for name in ("calibration_samples", "held_out"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
 
@@ -66,18 +67,23 @@ class Settings:
         There is no int8 ``reconstruct``: between the halves it takes the exponential of logvar, for
         which 8 bits are too few.
         """
-        precisions = [p for p in PRECISIONS if p == "float32" or p in self.precisions]
         return [
             Kind(role, format, precision)
-            for precision in precisions
-            for format in FORMATS
+            for precision in precisions()
+            for format, target in TARGETS.items()
             for role in ROLES
             if format in self.formats
+            and precision in target.precisions
+            and (precision == "float32" or precision in self.precisions)
             and (role != "reconstruct" or (self.fused and precision != "int8"))
         ]
 
-    def lowering_of(self, kind: Kind) -> Lowering | None:
-        """Return how this file's decoder is lowered; None if it has none."""
+    def lowering_of(self, kind: Kind) -> str:
+        """Return how this file's enlarging layers are lowered; an encoder has none."""
         if kind.role == "encoder":
-            return None
-        return FASTEST[kind.format, kind.precision] if self.lowering == "auto" else self.lowering
+            return "transposed"
+        return (
+            TARGETS[kind.format].lowerings[kind.precision]
+            if self.lowering == "auto"
+            else self.lowering
+        )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
+import keras
 
-from cvae_edge.config import ModelConfig
+from cvae_edge.architectures.vae import VAE
+from cvae_edge.codec import Codec
 from cvae_edge.datasets import Dataset, Split, load_dataset
 from cvae_edge.errors import DataError
 from cvae_edge.exporters.parity import IMAGES, Reference, make_reference
-from cvae_edge.training.evaluate import TrainedCodec, load_trained
-from cvae_edge.training.model import VAE, Weights
+from cvae_edge.exporters.passes.fold import fold
+from cvae_edge.exporters.passes.fuse import fuse
+from cvae_edge.exporters.passes.normalize import normalize
+from cvae_edge.likelihoods import Likelihood
+from cvae_edge.preprocess import Binarize
+from cvae_edge.training.evaluate import trained_codec
 from cvae_edge.training.run import Run
 
 
@@ -23,15 +27,21 @@ class Subject:
 
     run: Run
     vae: VAE
-    weights: Weights
-    trained: TrainedCodec
+    likelihood: Likelihood
+    trained: Codec  # the model as it was trained
+    networks: dict[str, keras.Model]  # by role, normalized and folded
     dataset: Dataset
     reference: Reference  # the trained model on the first test images
 
     @property
-    def config(self) -> ModelConfig:
-        """The model's sizes."""
-        return self.vae.config
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.vae.image_shape
+
+    @property
+    def binarize(self) -> Binarize:
+        """What is done to pixels."""
+        return self.dataset.binarize
 
     @property
     def choosing(self) -> Split:
@@ -41,25 +51,31 @@ class Subject:
     def training(self) -> dict[str, Any]:
         """Return what the manifest tells of the training."""
         config = self.run.config.to_dict()
-        return {"data": config["data"], "train": config["train"], **(self.run.summary or {})}
+        preset = {"preset": self.run.config.model.preset}
+        return {
+            "data": config["data"],
+            "train": config["train"],
+            **preset,
+            **(self.run.summary or {}),
+        }
 
 
-def load_subject(folder: Path) -> Subject:
-    """Open a finished run.
+def load_subject(run: Run) -> Subject:
+    """Load a finished run.
 
     Raises:
-        RunError: there is none, it is unfinished, or its weights are damaged or NaN.
+        RunError: it is unfinished, or its weights are damaged or NaN.
         DataError: its data cannot be read, or is no longer of the model's shape.
     """
-    run = Run.open(folder)
-    vae = load_trained(run)
+    vae = run.vae()
     dataset = load_dataset(run.config.data)
-    if dataset.image_shape != vae.config.image_shape:
+    if dataset.image_shape != vae.image_shape:
         raise DataError(
-            f"the data of {folder} must have images of {vae.config.image_shape}, as the model was "
+            f"the data of {run.folder} must have images of {vae.image_shape}, as the model was "
             f"trained on, got {dataset.image_shape}"
         )
-    trained = TrainedCodec(vae)
+    trained = trained_codec(vae)
     reference = make_reference(trained, dataset.test.images[:IMAGES], dataset.binarize)
-    weights = {name: np.asarray(value) for name, value in vae.weights().items()}
-    return Subject(run, vae, weights, trained, dataset, reference)
+    encoder, decoder = (fold(normalize(half)) for half in (vae.encoder, vae.decoder))
+    networks = {"encoder": encoder, "decoder": decoder, "reconstruct": fuse(encoder, decoder)}
+    return Subject(run, vae, run.likelihood(), trained, networks, dataset, reference)

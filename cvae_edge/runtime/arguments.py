@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.elbo import Array
+from cvae_edge.codec import Array
 from cvae_edge.errors import ConfigError, DataError
 from cvae_edge.images import check_images
 
@@ -23,7 +23,6 @@ def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
         DataError: they have another shape, type or range, or there are none.
     """
     x = _array(x, "images")
-    # A side is 8 or more and channels are 1 or 3, so that neither can be taken for the other.
     single = x.shape == image_shape or (*x.shape, 1) == image_shape
     images = check_images(x[np.newaxis] if single else x)
     if images.shape[1:] != image_shape:

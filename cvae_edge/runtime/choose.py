@@ -2,73 +2,83 @@
 
 from __future__ import annotations
 
-import importlib.util
-
-from cvae_edge.errors import BundleError, DependencyError
-from cvae_edge.manifest import FORMATS, PRECISIONS, Artifact, Manifest
-from cvae_edge.model_config import require
-
-MAX_LOSS = 0.25  # nats of ELBO that precision="auto" may give up
-
-# Fastest first, for single images and where the manifest has no measurement. onnxruntime has no
-# integer kernel for transposed convolutions, and none at all for float16 on a CPU.
-_FASTEST = {
-    "onnx": ("float32", "int8", "dynamic_range", "float16"),
-    "tflite": ("int8", "float32", "dynamic_range", "float16"),
-}
-_RUNTIMES = {"onnx": ("onnxruntime",), "tflite": ("ai_edge_litert", "tflite_runtime")}
+from cvae_edge.elbo import loss_budget
+from cvae_edge.errors import BundleError, ConfigError, DependencyError
+from cvae_edge.manifest import PRECISIONS, Artifact, Manifest
+from cvae_edge.runtime.engines import ENGINES, find_engine, is_installed, known_formats
 
 
 def choose_format(manifest: Manifest, format: str = "auto") -> str:
     """Return ``format`` or, for auto, the first that the bundle has and this machine can run.
 
     Raises:
-        ConfigError: an unknown format.
-        BundleError: the bundle has no encoder and decoder of it.
+        ConfigError: no engine runs the format.
+        BundleError: the bundle has no decoder of it, and no encoder.
         DependencyError: for auto, nothing that runs the bundle's files is installed.
     """
-    require(format in ("auto", *FORMATS), f"format must be auto or one of {FORMATS}", repr(format))
-    there = [f for f in FORMATS if all(_artifacts(manifest, role, f) for role in _ROLES)]
-    if not there or format not in ("auto", *there):
-        raise BundleError(
-            f"{manifest.name} has no encoder and decoder for "
-            f"{format if format != 'auto' else 'any format'}; it has: {_files(manifest)}"
-        )
+    there = list(dict.fromkeys(a.format for a in manifest.artifacts if a.role in _ROLES))
     if format != "auto":
+        find_engine(format)
+        if format not in there:
+            raise BundleError(
+                f"{manifest.name} has no encoder and decoder for {format}; it has: "
+                f"{_files(manifest)}"
+            )
         return format
-    for candidate in there:
-        if any(importlib.util.find_spec(runtime) for runtime in _RUNTIMES[candidate]):
-            return candidate
+    runnable = [engine for engine in ENGINES.values() if engine.format in there]
+    for engine in runnable:
+        if is_installed(engine):
+            return engine.format
+    if not runnable:
+        raise BundleError(
+            f"{manifest.name} must have files for {' or '.join(known_formats())}, which this "
+            f"cvae-edge runs; it has: {_files(manifest)}"
+        )
     raise DependencyError(
-        f"{manifest.name} needs onnxruntime for .onnx or LiteRT for .tflite, and has "
-        f"{' and '.join(there)}: pip install onnxruntime, or ai-edge-litert"
+        f"{manifest.name} needs {' or '.join(e.name for e in runnable)}: {runnable[0].install}"
     )
+
+
+def choose_pair(manifest: Manifest, format: str, precision: str) -> list[Artifact]:
+    """Return the decoder and the encoder, or the one that the bundle has; see ``choose_artifact``."""
+    there = [role for role in _ROLES if _artifacts(manifest, role, format)]
+    return [choose_artifact(manifest, role, format, precision) for role in there]
 
 
 def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) -> Artifact:
     """Return the file for ``role``.
 
-    ``auto`` takes the fastest whose loss of ELBO is under ``MAX_LOSS``, both as the manifest states
-    them: what it measured, so that one bundle gives the same images everywhere. A quantized file
-    whose loss nobody measured is never chosen.
+    ``auto`` takes the fastest whose loss of ELBO is within ``elbo.loss_budget``, both as the
+    manifest states them: what it measured, so that one bundle gives the same images everywhere. A
+    quantized file whose loss nobody measured is never chosen.
 
     Raises:
-        ConfigError: an unknown precision.
+        ConfigError: a precision that no file of the bundle has.
         BundleError: the bundle has no such file.
     """
-    known = ("auto", *PRECISIONS)
-    require(precision in known, f"precision must be one of {', '.join(known)}", repr(precision))
     if precision != "auto":
+        known = list(
+            dict.fromkeys(("auto", *PRECISIONS, *(a.precision for a in manifest.artifacts)))
+        )
+        if precision not in known:
+            raise ConfigError(f"precision must be one of {', '.join(known)}, got {precision!r}")
         return manifest.find(role, format, precision)
-    good = [a for a in _artifacts(manifest, role, format) if _loss(a) < MAX_LOSS]
+    good = [a for a in _artifacts(manifest, role, format) if is_acceptable(a)]
     if not good:
         raise BundleError(
-            f"{manifest.name} has no {role} for {format} that loses under {MAX_LOSS} nats: choose "
+            f"{manifest.name} has no {role} for {format} that loses little enough: choose "
             f"a precision; it has: {_files(manifest)}"
         )
     if all(isinstance(a.report.get("latency_us"), int | float) for a in good):
         return min(good, key=lambda a: float(a.report["latency_us"]))
-    return min(good, key=lambda a: _FASTEST[format].index(a.precision))
+    return next((a for a in good if a.precision == "float32"), good[0])
+
+
+def is_acceptable(artifact: Artifact) -> bool:
+    """Whether a file may be chosen: what it loses is known, and within the budget."""
+    if artifact.elbo is None or artifact.elbo_difference is None:
+        return artifact.precision == "float32"
+    return -artifact.elbo_difference <= loss_budget(artifact.elbo - artifact.elbo_difference)
 
 
 _ROLES = ("encoder", "decoder")
@@ -76,12 +86,6 @@ _ROLES = ("encoder", "decoder")
 
 def _artifacts(manifest: Manifest, role: str, format: str) -> list[Artifact]:
     return [a for a in manifest.artifacts if (a.role, a.format) == (role, format)]
-
-
-def _loss(artifact: Artifact) -> float:
-    if artifact.elbo_difference is None:
-        return 0.0 if artifact.precision == "float32" else float("inf")
-    return -artifact.elbo_difference
 
 
 def _files(manifest: Manifest) -> str:

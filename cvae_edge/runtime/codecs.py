@@ -3,85 +3,74 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from cvae_edge.bundle import Bundle
-from cvae_edge.elbo import Array
+from cvae_edge.codec import Array, Codec, Graph
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import Artifact
-from cvae_edge.model_config import ModelConfig, require
-from cvae_edge.runtime.graph import Decoder, Graph, open_decoder, open_graph
+from cvae_edge.model_config import ModelShape, require
+from cvae_edge.runtime.engines import find_engine, open_session
 from cvae_edge.runtime.parallel import CHUNK, Workers, available_cores
 
-T = TypeVar("T")
 # A provider that threads by itself is given more at once, up to 256 images of 32x32: on a CPU the
 # activations of that many are some 100 MB.
 _WHOLE, _WHOLE_PIXELS = 256, 256 * 32 * 32
 _PIXELS = 32 * 32  # larger images come in smaller chunks, as their activations are larger
 
 
-class DeviceCodec:
-    """A bundle's encoder and decoder, each opened when it is first called; a ``Codec``."""
+class DeviceCodec(Codec):
+    """A bundle's encoder and decoder, each opened when it is first called.
+
+    What they give is of the model's shape: a file with a right hash may still be another's.
+    """
 
     def __init__(
-        self,
-        model: ModelConfig,
-        open_encoder: Callable[[], Graph],
-        open_decoder: Callable[[], Decoder],
+        self, model: ModelShape, open_role: Callable[[str], Graph], roles: set[str]
     ) -> None:
         height, width, _ = model.image_shape
         fitting = max(CHUNK, min(_WHOLE, _WHOLE_PIXELS // (height * width)))
-        self.whole = 1 << fitting.bit_length() - 1  # images in a run of a provider that threads
-        self._model = model
-        self._encoder, self._decoder = _Once(open_encoder), _Once(open_decoder)
+        self.whole = 1 << fitting.bit_length() - 1  # images in a run of an engine that threads
+        latents = (model.latent_dim,)
+        shapes = {
+            "encoder": {"mean": latents, "logvar": latents},
+            "decoder": {"x_logits": model.image_shape},
+        }
+        halves = {role: _Opened(partial(open_role, role), shapes[role]) for role in roles}
+        self._halves = halves
+        super().__init__(**halves)
 
-    def open_decoder(self) -> None:
-        """Open the decoder now, so that a file that cannot be run is known at once."""
-        self._decoder.get()
-
-    def open_encoder(self) -> None:
-        """Open the encoder now."""
-        self._encoder.get()
-
-    def encode(self, x: Array) -> tuple[Array, Array]:
-        """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
-        outputs = self._encoder.get()(x=x)
-        shape = len(x), self._model.latent_dim
-        return _of_shape(outputs["mean"], shape), _of_shape(outputs["logvar"], shape)
-
-    def decode(self, z: Array) -> Array:
-        """Map z (n, latent_dim) to x_logits (n, h, w, c)."""
-        x_logits = self._decoder.get()(z=z)["x_logits"]
-        return _of_shape(x_logits, (len(z), *self._model.image_shape))
-
-    def images(self, z: Array) -> Array:
-        """Map z (n, latent_dim) to probabilities (n, h, w, c)."""
-        x_recon = self._decoder.get().images(z)
-        return _of_shape(x_recon, (len(z), *self._model.image_shape))
+    def open(self, role: str) -> None:
+        """Open an encoder or a decoder now, so that a file that cannot be run is known at once."""
+        self._halves[role].get()
 
 
-def _of_shape(output: Array, shape: tuple[int, ...]) -> Array:
-    """Return ``output``, or raise BundleError: a file with a right hash may still be another's."""
-    if output.shape != shape:
-        raise BundleError(f"the bundle's model gives {shape}, its file gave {output.shape}")
-    return output
+class _Opened:
+    """A graph that is opened when it is first called, once, by whichever thread comes first."""
 
-
-class _Once(Generic[T]):
-    """A value that is made when it is first asked for, once, by whichever thread comes first."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Graph], shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self._make, self._shapes = make, shapes
         self._lock = threading.Lock()
-        self._value: T | None = None
+        self._graph: Graph | None = None
 
-    def get(self) -> T:
-        value = self._value
-        if value is None:
+    def get(self) -> Graph:
+        graph = self._graph
+        if graph is None:
             with self._lock:
-                value = self._value = self._value or self._make()
-        return value
+                graph = self._graph = self._graph or self._make()
+        return graph
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        outputs = (self._graph or self.get())(**inputs)
+        n = len(next(iter(inputs.values())))
+        for name, shape in self._shapes.items():
+            if outputs[name].shape != (n, *shape):
+                raise BundleError(
+                    f"the bundle's model gives {name} of {(n, *shape)}, its file gave "
+                    f"{outputs[name].shape}"
+                )
+        return outputs
 
 
 class Codecs:
@@ -99,26 +88,21 @@ class Codecs:
     ) -> None:
         """Take an encoder, a decoder or both; what is missing cannot be called."""
         require(threads is None or threads >= 1, "threads must be at least 1", threads)
-        formats = {artifact.format for artifact in artifacts}
-        require(
-            formats == {"onnx"} or provider == "cpu",
-            "LiteRT runs on the provider cpu alone",
-            provider,
-        )
+        for artifact in artifacts:
+            find_engine(artifact.format, provider)
         self.provider, self.artifacts = provider, artifacts
         model = bundle.manifest.model
         contents = {artifact.role: (artifact, bundle.read(artifact)) for artifact in artifacts}
 
         def codec(threads: int | None) -> DeviceCodec:
-            return DeviceCodec(
-                model,
-                lambda: open_graph(*contents["encoder"], threads, provider),
-                lambda: open_decoder(*contents["decoder"], threads, provider),
-            )
+            def open_role(role: str) -> Graph:
+                return open_session(*contents[role], threads, provider)
+
+            return DeviceCodec(model, open_role, set(contents))
 
         self.small = self.large = codec(threads)
         if "decoder" in contents:
-            self.small.open_decoder()
+            self.small.open("decoder")
         on_cpu = provider == "cpu"
         self._workers = Workers((threads or available_cores()) if on_cpu else 1)
         if self._workers.threads > 1:

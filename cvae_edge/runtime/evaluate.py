@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from cvae_edge.bundle import Bundle
+from cvae_edge.codec import Codec
 from cvae_edge.config import DataConfig
 from cvae_edge.datasets import load_dataset
 from cvae_edge.elbo import Evaluation, evaluate
 from cvae_edge.errors import BundleError, DataError
-from cvae_edge.runtime.graph import GraphCodec, open_graph
+from cvae_edge.runtime.engines import open_session
 
 
 def open_codec(
     bundle: Bundle, format: str = "onnx", encoder: str = "float32", decoder: str = "float32"
-) -> GraphCodec:
+) -> Codec:
     """Open an encoder and a decoder of a bundle, of any two precisions; devices mix them.
 
     Raises:
@@ -24,12 +26,12 @@ def open_codec(
         bundle.manifest.find(role, format, precision)
         for role, precision in (("encoder", encoder), ("decoder", decoder))
     ]
-    return GraphCodec(*(open_graph(artifact, bundle.read(artifact)) for artifact in artifacts))
+    return Codec(*(open_session(artifact, bundle.read(artifact)) for artifact in artifacts))
 
 
 def evaluate_bundle(
     bundle: Bundle,
-    codec: GraphCodec,
+    codec: Codec,
     data: str | None = None,
     samples: int = 1,
     seed: int = 0,
@@ -52,12 +54,33 @@ def evaluate_bundle(
     manifest = bundle.manifest
     if data is None and "data" not in manifest.training:
         raise BundleError(f"{bundle.source} does not record its data: give --data")
-    config = DataConfig(data) if data else DataConfig.from_dict(manifest.training["data"])
+    pixels = manifest.pixels
+    if data:
+        height, width, channels = pixels.image_shape
+        config = DataConfig(
+            data, (height, width), channels, fit=pixels.fit, background=pixels.background
+        )
+    else:
+        config = DataConfig.from_dict(_of_version_2(manifest.training["data"]))
     dataset = load_dataset(config)
     if dataset.image_shape != manifest.model.image_shape:
         raise DataError(
             f"{bundle.source} takes images of {manifest.model.image_shape}, "
             f"{dataset.name} has {dataset.image_shape}"
         )
-    images = dataset.test.images
-    return evaluate(codec, images, manifest.binarize, samples, seed, on_batch=on_batch)
+    return evaluate(
+        codec,
+        dataset.test.images,
+        pixels.binarize,
+        manifest.likelihood,
+        samples,
+        seed,
+        on_batch=on_batch,
+    )
+
+
+def _of_version_2(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return version 1's description of the data in the words of version 2."""
+    words = {"static": "threshold", "dynamic": "draw"}
+    binarize = fields.get("binarize")
+    return {**fields, "binarize": words.get(str(binarize), binarize)}

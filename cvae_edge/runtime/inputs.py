@@ -13,9 +13,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.elbo import Array
+from cvae_edge.codec import Array
+from cvae_edge.datasets.image_folder import find_images
 from cvae_edge.errors import DataError
-from cvae_edge.images import SUFFIXES, read_image
+from cvae_edge.images import SUFFIXES, check_images, convert_array, read_image, scale_mask
+from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.arguments import as_images, as_latents
 from cvae_edge.runtime.memory import require_memory
 
@@ -33,7 +35,7 @@ class NamedImages(NamedTuple):
 
 def read_images(
     sources: Sequence[str],
-    image_shape: tuple[int, int, int],
+    pixels: Pixels,
     resize: bool = False,
     on_file: Callable[[int, int], None] = lambda done, total: None,
 ) -> NamedImages:
@@ -42,8 +44,8 @@ def read_images(
     Args:
         sources: image files; folders, of which every image is read, subfolders too, by path;
             .npy and .npz files; or - for standard input, which holds one such file.
-        image_shape: height, width, channels; colour is converted, size only with ``resize``.
-        resize: make images of other sizes fit.
+        pixels: what the model takes, and how images become that.
+        resize: make images of other sizes fit, as ``pixels`` says.
         on_file: called after each file with the files read and their total.
 
     Raises:
@@ -52,13 +54,14 @@ def read_images(
     files = [file for source in sources for file in _expand(source)]
     parts: list[NamedImages] = []
     for i, file in enumerate(files, 1):
-        parts.append(_read_file(file, image_shape, resize))
+        parts.append(_read_file(file, pixels, resize))
         on_file(i, len(files))
     arrays = [part.images for part in parts]
     if len({array.dtype for array in arrays}) > 1:  # pixels and probabilities together
         arrays = [a / np.float32(255) if a.dtype == np.uint8 else a for a in arrays]
     names = [name for part in parts for name in part.names]
-    return NamedImages(names, arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+    images = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return NamedImages(names, scale_mask(images) if images.dtype == np.uint8 else images)
 
 
 def read_latents(source: str, latent_dim: int) -> Array:
@@ -74,26 +77,31 @@ def read_latents(source: str, latent_dim: int) -> Array:
 def _expand(source: str) -> list[str]:
     if source == STANDARD or not Path(source).is_dir():
         return [source]
-    paths = sorted(p for p in Path(source).rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = find_images(Path(source))
     if not paths:
         raise DataError(f"{source} must hold images ({', '.join(SUFFIXES)}), got none")
     return [str(path) for path in paths]
 
 
-def _read_file(file: str, image_shape: tuple[int, int, int], resize: bool) -> NamedImages:
+def _read_file(file: str, pixels: Pixels, resize: bool) -> NamedImages:
+    shape = pixels.image_shape
     with _opened(file) as content:
         is_array = content.read(4) in _ARRAY_BYTES or Path(file).suffix.lower() in ARRAYS
         content.seek(0)
         try:
             if is_array:
-                images = as_images(_read_array(content, file, ("x", "x_recon")), image_shape)
+                images = _read_array(content, file, ("x", "x_recon"))
+                if resize:
+                    images = convert_array(check_images(images), pixels)
+                images = as_images(images, shape)
                 return NamedImages([f"{file}[{i}]" for i in range(len(images))], images)
-            image = read_image(content, image_shape[:2] if resize else None, image_shape[2])
+            size = shape[:2] if resize else None
+            image = read_image(content, size, shape[2], pixels.fit, pixels.background)
         except DataError as error:
             raise DataError(f"{file}: {error}") from error
-    if image.shape != image_shape:
+    if image.shape != shape:
         raise DataError(
-            f"the model takes images of height {image_shape[0]} and width {image_shape[1]}, got "
+            f"the model takes images of height {shape[0]} and width {shape[1]}, got "
             f"{image.shape[0]} and {image.shape[1]} in {file}: give --resize to make them fit"
         )
     return NamedImages([file], image[np.newaxis])

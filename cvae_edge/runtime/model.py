@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from cvae_edge import noise
 from cvae_edge.bundle import Bundle
-from cvae_edge.elbo import Array, image_bounds
-from cvae_edge.images import binarize, to_float
+from cvae_edge.codec import Array
+from cvae_edge.elbo import image_bounds
 from cvae_edge.manifest import Manifest
 from cvae_edge.model_config import require
+from cvae_edge.preprocess import prepare
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
-from cvae_edge.runtime.choose import choose_artifact, choose_format
+from cvae_edge.runtime.choose import choose_format, choose_pair
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
 from cvae_edge.runtime.memory import require_memory
@@ -32,8 +33,8 @@ class EdgeCVAE:
     """An encoder and a decoder of a bundle, ready to run; made by ``EdgeCVAE.load``.
 
     Images are (n, height, width, channels), or (n, height, width) where they are grey, or one image
-    without the n; uint8, or floating point in [0, 1]. They are thresholded at 0.5 unless the model
-    was trained on grey values. Results are float32 arrays of the caller's own.
+    without the n; uint8, uint16, or floating point in [0, 1]. They are thresholded at 0.5 if the
+    model was trained on binary pixels. Results are float32 arrays of the caller's own.
 
     One seed gives the same latents, to the bit, for every batch size, number of threads, format
     and precision; images differ by what the files' arithmetic does.
@@ -67,12 +68,12 @@ class EdgeCVAE:
                 names to bytes; or None for export/mnist in the working folder and, without one,
                 the bundle that ships with the package.
             precision: float32, float16, dynamic_range or int8; or auto, the fastest that loses
-                under 0.25 nats of ELBO by the manifest.
-            format: onnx, tflite; or auto, the first of them that the bundle has and whose runtime
+                at most ``elbo.loss_budget`` nats by the manifest.
+            format: onnx, tflite; or auto, the first of them that the bundle has and whose engine
                 is installed.
             threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
-            provider: what an ONNX file runs on, by short name: onnxruntime's cpu, cuda, tensorrt,
-                openvino, coreml, directml or xnnpack.
+            provider: what the files run on, by short name: onnxruntime's cpu, cuda, tensorrt,
+                coreml, directml or xnnpack; or openvino.
 
         Raises:
             BundleError: the bundle is missing, damaged, unsafe, of an unknown version, or lacks
@@ -83,7 +84,7 @@ class EdgeCVAE:
         bundle = source if isinstance(source, Bundle) else open_bundle(source)
         manifest = bundle.manifest
         format = choose_format(manifest, format)
-        pair = [choose_artifact(manifest, r, format, precision) for r in ("encoder", "decoder")]
+        pair = choose_pair(manifest, format, precision)
         return cls(Codecs(bundle, pair, threads, provider), manifest)
 
     def __repr__(self) -> str:
@@ -227,10 +228,12 @@ class EdgeCVAE:
         x = as_images(x, self.image_shape)
         names = ("elbo", "iwae", "reconstruction", "kl")
         bounds = {name: np.empty(len(x)) for name in names}
+        likelihood = self.manifest.likelihood
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
             chunk = self._preprocess(x[low:high])
-            for name, values in image_bounds(codec, chunk, samples, seed, low).items():
+            of_chunk = image_bounds(codec, chunk, likelihood, samples, seed, low)
+            for name, values in of_chunk.items():
                 bounds[name][low:high] = values
 
         self._codecs.run(len(x), work, largest=_SCORED)
@@ -243,4 +246,4 @@ class EdgeCVAE:
         return np.empty((n, *self.image_shape), np.float32)
 
     def _preprocess(self, x: NDArray[Any]) -> Array:
-        return to_float(x) if self.manifest.binarize == "none" else binarize(x)
+        return prepare(x, self.manifest.pixels.binarize)

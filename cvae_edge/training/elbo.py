@@ -10,12 +10,6 @@ def reparameterize(mean: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Ten
     return mean + tf.exp(0.5 * logvar) * eps
 
 
-def log_bernoulli(x: tf.Tensor, x_logits: tf.Tensor) -> tf.Tensor:
-    """Return log p(x|z), (n,), summed over pixels."""
-    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=x_logits)
-    return -tf.reduce_sum(entropy, axis=[1, 2, 3])
-
-
 def kl_sample(z: tf.Tensor, logvar: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
     """Return log q(z|x) - log p(z), (n,), at z = mean + exp(logvar / 2) * eps.
 

@@ -14,14 +14,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from cvae_edge import noise
-from cvae_edge.datasets import Dataset, draw_binary
+from cvae_edge.architectures.vae import VAE
+from cvae_edge.datasets import Dataset
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import RunError, TrainingError
+from cvae_edge.likelihoods import Likelihood
 from cvae_edge.training import plots
-from cvae_edge.training.evaluate import TrainedCodec
-from cvae_edge.training.model import VAE
+from cvae_edge.training.evaluate import trained_codec
 from cvae_edge.training.run import Run
-from cvae_edge.training.step import make_optimizer, make_step
+from cvae_edge.training.step import make_optimizer, make_scale, make_step, trained_variables
+from cvae_edge.training.summary import fit_on, summarize
 
 _KEPT_CHECKPOINTS = 2  # one is whole while the other is being written
 
@@ -49,16 +51,27 @@ class Loop:
     """
 
     def __init__(
-        self, run: Run, dataset: Dataset, strategy: tf.distribute.Strategy, is_chief: bool
+        self,
+        run: Run,
+        vae: VAE,
+        dataset: Dataset,
+        strategy: tf.distribute.Strategy,
+        is_chief: bool,
     ) -> None:
+        """Take a run and the weights that it begins with."""
         self._run, self._dataset, self._is_chief = run, dataset, is_chief
         self._config = config = run.config.train
         self._steps_per_epoch = len(dataset.train) // config.batch_size
         with strategy.scope():
-            self.vae = VAE(run.config.model, config.seed)
-            self._optimizer = make_optimizer(self.vae, config, self._steps_per_epoch)
-        self._train_step = make_step(self.vae, self._optimizer, config, dataset.binarize, strategy)
-        self._codec = TrainedCodec(self.vae)
+            self.vae = VAE.from_architecture(vae.architecture())
+            self.vae.load_weights(vae.weights())
+            scale = make_scale(self.vae, config)
+            self._optimizer = make_optimizer(self.vae, scale, config, self._steps_per_epoch)
+        self._train_step = make_step(
+            self.vae, scale, self._optimizer, config, dataset.binarize, strategy
+        )
+        self._trained = trained_variables(self.vae, scale)
+        self._codec = trained_codec(self.vae)
         self._step = tf.Variable(0, dtype=tf.int64)  # steps done
         self._totals = tf.Variable(np.zeros(3))  # sums of their results over the epoch
         self._seconds = tf.Variable(0.0, dtype=tf.float64)  # spent on the epoch
@@ -71,6 +84,7 @@ class Loop:
             totals=self._totals,
             seconds=self._seconds,
             best=self._best,
+            **({} if scale is None else {"scale": scale}),
         )
         # Every worker reads the chief's checkpoints; only the chief writes.
         self._manager = tf.train.CheckpointManager(
@@ -135,7 +149,9 @@ class Loop:
         step = (epoch + 1) * self._steps_per_epoch
         _, reconstruction, kl = self._totals.numpy() / self._steps_per_epoch
         with self._averaged_weights():
-            validation_elbo = self._validate(epoch)
+            self._check_weights(epoch)
+            likelihood = fit_on(self._codec, self._dataset, self._config.likelihood)
+            validation_elbo = self._validate(epoch, likelihood)
             row = {
                 "epoch": epoch + 1,
                 "step": step,
@@ -151,7 +167,7 @@ class Loop:
                 self._best.assign(validation_elbo)
             if self._is_chief:
                 if better or np.isnan(validation_elbo):
-                    self._run.save_weights(self.vae.weights())
+                    self._run.save_weights(self.vae.weights(), likelihood)
                 self._run.append_history(row)
                 if better:
                     self._draw()
@@ -164,27 +180,27 @@ class Loop:
         if not self._config.average_epochs:
             yield
             return
-        weights = self.vae.weights()
-        self._optimizer.finalize_variable_values(self.vae.variables)
+        weights = [(variable, variable.numpy()) for variable in self._trained]
+        self._optimizer.finalize_variable_values(self._trained)
         try:
             yield
         finally:
-            self.vae.load_weights(weights)
+            for variable, value in weights:
+                variable.assign(value)
 
-    def _validate(self, epoch: int) -> float:
-        """Return the validation ELBO; NaN where no images are held out.
-
-        The last step's gradient may have broken weights whose loss was still finite.
-        """
-        last_step = (epoch + 1) * self._steps_per_epoch - 1
+    def _check_weights(self, epoch: int) -> None:
+        """The last step's gradient may have broken weights whose loss was still finite."""
         if not all(np.isfinite(value).all() for value in self.vae.weights().values()):
-            raise self._diverged(epoch, last_step)
+            raise self._diverged(epoch, (epoch + 1) * self._steps_per_epoch - 1)
+
+    def _validate(self, epoch: int, likelihood: Likelihood) -> float:
+        """Return the validation ELBO; NaN where no images are held out."""
         images = self._dataset.validation.images
         if not len(images):
             return float("nan")
-        elbo = evaluate(self._codec, images, self._dataset.binarize).elbo
+        elbo = evaluate(self._codec, images, self._dataset.binarize, likelihood).elbo
         if not np.isfinite(elbo):
-            raise self._diverged(epoch, last_step)
+            raise self._diverged(epoch, (epoch + 1) * self._steps_per_epoch - 1)
         return elbo
 
     def _restore(self) -> None:
@@ -194,6 +210,8 @@ class Loop:
                 self._checkpoint.restore(latest).assert_consumed()
             except (tf.errors.OpError, ValueError, LookupError, AssertionError) as error:
                 raise RunError(f"{self._run.checkpoints} is damaged: {error}") from error
+        else:
+            self._save(0, np.zeros(3), 0.0)  # the first weights may be a caller's own
         if self._is_chief:
             self._run.start_history(int(self._step.numpy()) // self._steps_per_epoch)
 
@@ -218,9 +236,9 @@ class Loop:
 
     def _finish(self) -> None:
         """Evaluate the weights that are kept, and close the run."""
-        self.vae.load_weights(self._run.read_weights())
+        weights, likelihood = self._run.read_weights()
+        self.vae.load_weights(weights)
         dataset, history = self._dataset, self._run.history()
-        test = evaluate(self._codec, dataset.test.images, dataset.binarize)
         validated = [row["validation_elbo"] for row in history if len(dataset.validation)]
         self._draw()
         self._run.finish(
@@ -228,12 +246,7 @@ class Loop:
                 "epochs": self._config.epochs,
                 "best_epoch": int(np.argmax(validated)) + 1 if validated else self._config.epochs,
                 "validation_elbo": max(validated) if validated else None,
-                "test_elbo": test.elbo,
-                "test_elbo_standard_error": test.elbo_standard_error,
-                "train_images": len(dataset.train),
-                "validation_images": len(dataset.validation),
-                "test_images": len(dataset.test),
-                "binarize": dataset.binarize,
+                **summarize(self._codec, dataset, likelihood),
                 "seconds": round(sum(row["seconds"] for row in history), 1),
             }
         )
@@ -241,12 +254,7 @@ class Loop:
     def _draw(self) -> None:
         """Draw the curve, and images that were not trained on, through the current weights."""
         plots.draw_training_curve(self._run.history(), self._run.folder / "training-curve.png")
-        split = self._dataset.validation if len(self._dataset.validation) else self._dataset.test
-        images = split.images[: plots.COLUMNS]
-        x = draw_binary(images, self._dataset.binarize, 0)
-        mean, _ = self._codec.encode(x)
-        x_recon = tf.sigmoid(self._codec.decode(mean)).numpy()
-        plots.draw_reconstructions(images, x, x_recon, self._run.folder / "reconstructions.png")
+        plots.draw_reconstructions(self._codec, self._dataset, self._run.folder)
 
 
 @contextmanager

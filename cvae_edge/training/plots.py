@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from cvae_edge.images import THRESHOLD, to_float
+from cvae_edge.codec import Codec
+from cvae_edge.datasets import Dataset
+from cvae_edge.images import over_white, to_pixels
+from cvae_edge.preprocess import draw_binary, threshold, to_float
+
+RECONSTRUCTIONS = "reconstructions.png"
 
 COLUMNS = 10
 _DPI = 120
@@ -32,28 +35,33 @@ def draw_training_curve(history: Sequence[dict[str, float]], path: Path) -> None
     figure.savefig(path, dpi=_DPI)
 
 
-def draw_reconstructions(
-    images: NDArray[Any], x: NDArray[np.float32], x_recon: NDArray[np.float32], path: Path
-) -> None:
-    """Draw rows of originals, what the model saw of them, and what it made of that.
+def draw_reconstructions(codec: Codec, dataset: Dataset, folder: Path) -> None:
+    """Draw rows of images that were not trained on, what the model saw, and what it made of that.
+
+    What is shown of pixels that stay grey or colour is the image and its reconstruction through the
+    posterior's mean; binary pixels are shown beside what they come from.
 
     Args:
-        images: (n, h, w, c) as they are in the data set.
-        x: the same, binarized.
-        x_recon: the decoder's probabilities.
-        path: the PNG to write.
+        codec: the trained networks.
+        dataset: its validation images are drawn, or test images if there are none.
+        folder: for reconstructions.png.
     """
-    rows = {
-        "original": to_float(images),
-        "binarized": x,
-        "reconstruction": x_recon,
-        "binarized\nreconstruction": (x_recon >= THRESHOLD).astype(np.float32),
-    }
+    split = dataset.validation if len(dataset.validation) else dataset.test
+    images = split.images[:COLUMNS]
+    x = draw_binary(images, dataset.binarize)
+    mean, _ = codec.encode(x)
+    x_recon = codec.images(mean)
+    rows = {"original": to_float(images)}
+    if dataset.binarize != "none":
+        rows["binarized"] = x
+    rows["reconstruction"] = x_recon
+    if dataset.binarize != "none":
+        rows["binarized\nreconstruction"] = threshold(x_recon)
     figure = Figure(figsize=(len(images) + 1.2, len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), len(images), squeeze=False)
     for axes_row, (title, row) in zip(grid, rows.items(), strict=True):
         axes_row[0].set_ylabel(title, rotation=0, ha="right", va="center")
-        for axes, image in zip(axes_row, row, strict=True):
-            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1)
+        for axes, image in zip(axes_row, over_white(to_pixels(row)), strict=True):
+            axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
-    figure.savefig(path, dpi=_DPI)
+    figure.savefig(folder / RECONSTRUCTIONS, dpi=_DPI)

@@ -1,9 +1,11 @@
 """The run folder: what a training leaves, and what continues it.
 
 config.json           model, data and train, as they were asked for
+architecture.json     the layers of both networks
 history.csv           one row an epoch
 checkpoints/          weights, optimizer and step of the last epoch
-best.weights.npz      the weights to use: the best by validation ELBO, or the last
+best.weights.npz      the weights to use: the best by validation ELBO, or the last; and the
+                      likelihood's scale
 summary.json          written when training has ended, and only then
 training-curve.png  reconstructions.png
 """
@@ -18,15 +20,21 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
 from cvae_edge.errors import ConfigError, RunError
+from cvae_edge.likelihoods import Likelihood, make_likelihood
 
-FORMAT_VERSION = 1
+if TYPE_CHECKING:
+    from cvae_edge.architectures.vae import VAE
+
+FORMAT_VERSION = 2
+_ARCHITECTURE = "architecture.json"
+_SCALE = "likelihood/scale"
 COLUMNS = (
     "epoch",
     "step",
@@ -62,20 +70,16 @@ class Run:
         self.checkpoints = folder / "checkpoints"
 
     @classmethod
-    def create(cls, folder: Path, config: RunConfig) -> Run:
-        """Start a new run in ``folder``, which must be empty or not there.
+    def create(cls, folder: Path, config: RunConfig, vae: VAE) -> Run:
+        """Start a new run of ``vae`` in ``folder``, which must be empty or not there.
 
         Raises:
             RunError: something is there already.
         """
-        if (folder / "config.json").exists():
-            raise RunError(
-                f"{folder} already holds a run: continue it with --resume, or choose another --out"
-            )
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"{folder} exists and is no run folder: choose another --out")
+        check_new(folder)
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder, config)
+        run._write_json(_ARCHITECTURE, vae.architecture())
         run._write_json("config.json", {"format_version": FORMAT_VERSION, **config.to_dict()})
         return run
 
@@ -103,6 +107,32 @@ class Run:
         except (KeyError, ConfigError) as error:
             raise RunError(f"{path} is damaged: {error}") from error
         return cls(folder, config)
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the layers of both networks; see ``VAE.from_architecture``."""
+        return _read_json(self.folder / _ARCHITECTURE)
+
+    def vae(self) -> VAE:
+        """Build the finished run's model, with the weights to use.
+
+        Raises:
+            RunError: the training has not ended, or the weights are damaged.
+        """
+        from cvae_edge.architectures.vae import VAE
+
+        if self.summary is None:
+            done, wanted = len(self.history()), self.config.train.epochs
+            raise RunError(
+                f"{self.folder} is unfinished, {done} of {wanted} epochs: "
+                f"continue it with cvae-edge train --resume --out {self.folder}"
+            )
+        vae = VAE.from_architecture(self.architecture())
+        vae.load_weights(self.read_weights()[0])
+        return vae
+
+    def likelihood(self) -> Likelihood:
+        """Return the likelihood with the scale that belongs to the weights to use."""
+        return self.read_weights()[1]
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -141,14 +171,16 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
 
-    def save_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+    def save_weights(
+        self, weights: Mapping[str, NDArray[np.float32]], likelihood: Likelihood
+    ) -> None:
         """Write best.weights.npz, replacing the old one when the new one is whole."""
         partial = self.folder / "best.weights.partial.npz"
-        np.savez(partial, **dict(weights))  # type: ignore[arg-type]
+        np.savez(partial, **{**weights, _SCALE: np.asarray(likelihood.scale)})  # type: ignore[arg-type]
         partial.replace(self.folder / "best.weights.npz")
 
-    def read_weights(self) -> dict[str, NDArray[np.float32]]:
-        """Read best.weights.npz.
+    def read_weights(self) -> tuple[dict[str, NDArray[np.float32]], Likelihood]:
+        """Read best.weights.npz: the weights by name, and the likelihood that belongs to them.
 
         Raises:
             RunError: it is missing, damaged, or holds NaN.
@@ -157,16 +189,18 @@ class Run:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 weights = {name: archive[name] for name in archive.files}
+            scale = weights.pop(_SCALE).tolist()
         except FileNotFoundError as error:
             raise RunError(
                 f"{self.folder} has no weights yet: train for one epoch at least"
             ) from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
             raise RunError(f"{path} is damaged: {error}") from error
         broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
         if broken:
             raise RunError(f"weights must be finite, got NaN or infinity in {path}: {broken[0]}")
-        return weights
+        likelihood: Likelihood = make_likelihood(self.config.train.likelihood, scale)
+        return weights, likelihood
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self._write_text(name, json.dumps(content, indent=2) + "\n")
@@ -175,6 +209,16 @@ class Run:
         partial = self.folder / f"{name}.partial"
         partial.write_text(text)
         partial.replace(self.folder / name)
+
+
+def check_new(folder: Path) -> None:
+    """Raise RunError unless a new run can be made in ``folder``."""
+    if (folder / "config.json").exists():
+        raise RunError(
+            f"{folder} already holds a run: continue it with --resume, or choose another --out"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} exists and is no run folder: choose another --out")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

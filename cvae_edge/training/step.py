@@ -10,15 +10,40 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from cvae_edge.config import Binarize, TrainConfig, require
+from cvae_edge.architectures.vae import VAE
+from cvae_edge.config import TrainConfig, require
+from cvae_edge.likelihoods import SMALLEST_SCALE
+from cvae_edge.preprocess import Binarize
 from cvae_edge.training import elbo
-from cvae_edge.training.model import VAE
+from cvae_edge.training.likelihoods import LOG_PROBS
 
+_FIRST_SCALE = {"gaussian": 0.25, "logistic": 0.15}  # about the pixels' own, which nothing explains
+_SCALE_REACH = 100  # steps over which the best standard deviation is averaged
 _SMALLEST_SHARD = 8  # images; below, starting an operation costs as much as running it
 Step = Callable[[NDArray[Any], int], NDArray[np.float32]]
 
 
-def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras.Optimizer:
+def make_scale(vae: VAE, config: TrainConfig) -> tf.Variable | None:
+    """Return what the likelihood learns beside the weights; None if that is nothing.
+
+    For ``gaussian`` it is the mean squared error, whose root is the best standard deviation
+    (sigma-VAE: Rybkin et al. 2021, equation 6), averaged over recent steps; the gradient of the loss
+    at the best one is that with the standard deviation held fixed. For ``logistic`` it is the
+    logarithm of each channel's scale, which the optimizer trains.
+    """
+    first = _FIRST_SCALE.get(config.likelihood)
+    if first is None:
+        return None
+    if config.likelihood == "gaussian":
+        return tf.Variable(
+            first**2, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
+    return keras.Variable(np.full(vae.image_shape[2], np.log(first)), name="log_scale")
+
+
+def make_optimizer(
+    vae: VAE, scale: Any, config: TrainConfig, steps_per_epoch: int
+) -> keras.Optimizer:
     """Return Adam with the recipe's learning rate as a function of its step count.
 
     Where the recipe averages, the optimizer also keeps an exponential moving average of the weights
@@ -36,13 +61,20 @@ def make_optimizer(vae: VAE, config: TrainConfig, steps_per_epoch: int) -> keras
         )
     reach = max(1, round(config.average_epochs * steps_per_epoch))
     averaging = {"use_ema": True, "ema_momentum": 1 - 1 / reach}
-    optimizer = keras.optimizers.Adam(rate, **(averaging if config.average_epochs else {}))
-    optimizer.build(vae.variables)
+    options = averaging if config.average_epochs else {}
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm, **options)
+    optimizer.build(trained_variables(vae, scale))
     return optimizer
+
+
+def trained_variables(vae: VAE, scale: Any) -> list[Any]:
+    """Return what the optimizer changes: the weights, and a scale that has a gradient."""
+    return [*vae.variables, scale] if isinstance(scale, keras.Variable) else vae.variables
 
 
 def make_step(
     vae: VAE,
+    scale: Any,
     optimizer: keras.Optimizer,
     config: TrainConfig,
     binarize: Binarize,
@@ -65,7 +97,7 @@ def make_step(
         config.batch_size,
     )
     rows = config.batch_size // replicas
-    replica_step = _make_replica_step(vae, optimizer, config, binarize, rows)
+    replica_step = _make_replica_step(vae, scale, optimizer, config, binarize, rows)
 
     # XLA's CPU kernels train this model at half the speed.
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
@@ -88,31 +120,45 @@ def make_step(
 
 
 def _make_replica_step(
-    vae: VAE, optimizer: keras.Optimizer, config: TrainConfig, binarize: Binarize, rows: int
+    vae: VAE,
+    scale: Any,
+    optimizer: keras.Optimizer,
+    config: TrainConfig,
+    binarize: Binarize,
+    rows: int,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    variables = vae.variables
+    variables = trained_variables(vae, scale)
     shards = _shard_sizes(rows)
+    log_prob = LOG_PROBS[config.likelihood]
+    is_gaussian = config.likelihood == "gaussian"
 
     def sums(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
-        """[loss, log p(x|z), KL] summed over the images x, over the global batch's size."""
+        """[loss, log p(x|z), KL, squared error], the first three in nats per image.
+
+        They are summed over the images x, over the global batch's size.
+        """
         posterior = vae.encoder(x, training=True)
         mean, logvar = posterior["mean"], posterior["logvar"]
         z = elbo.reparameterize(mean, logvar, eps)
-        log_px = elbo.log_bernoulli(x, vae.decoder(z, training=True))
+        x_logits = vae.decoder(z, training=True)["x_logits"]
+        log_px = log_prob(x, x_logits, _scale(scale, is_gaussian))
         if config.kl == "analytic":
             kl = elbo.kl_analytic(mean, logvar)
         else:
             kl = elbo.kl_sample(z, logvar, eps)
-        terms = tf.stack([config.beta * kl - log_px, log_px, kl])
-        return tf.reduce_sum(terms, axis=1) / config.batch_size
+        terms = [config.beta * kl - log_px, log_px, kl]
+        if is_gaussian:
+            error = tf.square(x - tf.sigmoid(tf.stop_gradient(x_logits)))
+            terms.append(tf.reduce_mean(error, axis=[1, 2, 3]))
+        return tf.reduce_sum(tf.stack(terms), axis=1) / config.batch_size
 
     def replica_step(images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         own = slice(replica * rows, (replica + 1) * rows)
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
-        eps = tf.random.stateless_normal(
-            [config.batch_size, vae.config.latent_dim], seed, alg="philox"
-        )[own]
+        eps = tf.random.stateless_normal([config.batch_size, vae.latent_dim], seed, alg="philox")[
+            own
+        ]
         x = _binarize(images, binarize, config.batch_size, own, seed)
         gradients, totals = [], []
         for x_shard, eps_shard in zip(tf.split(x, shards), tf.split(eps, shards), strict=True):
@@ -123,9 +169,22 @@ def _make_replica_step(
             totals.append(total)
         summed = [tf.add_n(list(parts)) for parts in zip(*gradients, strict=True)]
         optimizer.apply(summed, variables)  # sums the gradients over the replicas first
-        return tf.add_n(totals)
+        total = tf.add_n(totals)
+        if is_gaussian:
+            context = tf.distribute.get_replica_context()
+            error = context.all_reduce(tf.distribute.ReduceOp.SUM, total[3])
+            share = 1 / tf.minimum(tf.cast(step, tf.float32) + 1, _SCALE_REACH)
+            scale.assign((1 - share) * scale + share * error)
+        return total[:3]
 
     return replica_step
+
+
+def _scale(scale: Any, is_gaussian: bool) -> Any:
+    """Return the likelihood's scale of what ``make_scale`` made."""
+    if scale is None:
+        return None
+    return tf.sqrt(tf.maximum(scale, SMALLEST_SCALE**2)) if is_gaussian else tf.exp(scale)
 
 
 def _shard_sizes(rows: int) -> list[int]:
@@ -140,9 +199,9 @@ def _binarize(
     images: tf.Tensor, how: Binarize, batch_size: int, own: slice, seed: tf.Tensor
 ) -> tf.Tensor:
     x = tf.cast(images, tf.float32) / 255.0 if images.dtype == tf.uint8 else images
-    if how == "static":
+    if how == "threshold":
         return tf.cast(x >= 0.5, tf.float32)
-    if how == "dynamic":
+    if how == "draw":
         # Steps count from 0: a negative one shares no bits with the latents' noise.
         seed = tf.stack([seed[0], -1 - seed[1]])
         u = tf.random.stateless_uniform([batch_size, *x.shape[1:]], seed, alg="philox")

@@ -1,0 +1,119 @@
+"""A VAE as a pair of Keras models in one form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.errors import RunError
+
+Weights = dict[str, NDArray[np.float32]]
+ROLES = ("encoder", "decoder")
+
+
+class VAE:
+    """An encoder and a decoder, functional Keras models without randomness when they are called.
+
+    The encoder maps ``x`` (n, h, w, c) to ``mean`` and ``logvar``, each (n, latent_dim), the decoder
+    ``z`` (n, latent_dim) to ``x_logits`` (n, h, w, c); outputs are dictionaries. Layers that behave
+    otherwise in training, such as dropout and batch normalization, may be among theirs.
+    """
+
+    def __init__(self, encoder: keras.Model, decoder: keras.Model) -> None:
+        self.encoder, self.decoder = encoder, decoder
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        h, w, c = self.encoder.inputs[0].shape[1:]
+        return h, w, c
+
+    @property
+    def latent_dim(self) -> int:
+        """Values of a latent."""
+        return int(self.decoder.inputs[0].shape[1])
+
+    @property
+    def variables(self) -> list[Any]:
+        """Every trainable variable, the encoder's first."""
+        return [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+
+    def weights(self) -> Weights:
+        """Return a copy of every weight, statistics of batch normalization too, by its path.
+
+        A path is like ``encoder/conv_1/kernel``; where two weights share one it is numbered.
+        """
+        return {name: np.array(v.numpy()) for name, v in self._named().items()}
+
+    def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Set every weight.
+
+        Raises:
+            RunError: names or shapes are those of another model.
+        """
+        named = self._named()
+        expected = {name: tuple(v.shape) for name, v in named.items()}
+        got = {name: value.shape for name, value in weights.items()}
+        if got != expected:
+            wrong = sorted(n for n in expected | got if expected.get(n) != got.get(n))
+            raise RunError(f"weights are those of another model: {', '.join(wrong[:8])} differ")
+        for name, variable in named.items():
+            variable.assign(weights[name])
+
+    def architecture(self) -> dict[str, Any]:
+        """Return both models' layers as plain JSON values, without weights."""
+        halves = zip(ROLES, (self.encoder, self.decoder), strict=True)
+        return {role: keras.saving.serialize_keras_object(half) for role, half in halves}
+
+    @classmethod
+    def from_architecture(cls, fields: Mapping[str, Any]) -> VAE:
+        """Build the models anew; no code that the fields hold is ever run.
+
+        Raises:
+            RunError: they are damaged, or hold a layer of a class that this process does not know.
+        """
+        try:
+            halves = [
+                keras.saving.deserialize_keras_object(fields[role], safe_mode=True)
+                for role in ROLES
+            ]
+        except Exception as error:  # Keras raises whatever a layer's constructor raises
+            raise RunError(
+                f"the run's architecture cannot be built: {reason(error)}; register layers of your "
+                "own with keras.saving.register_keras_serializable before"
+            ) from error
+        return cls(*halves)
+
+    def _named(self) -> dict[str, Any]:
+        named: dict[str, Any] = {}
+        for role, half in zip(ROLES, (self.encoder, self.decoder), strict=True):
+            for variable in half.weights:
+                path = variable.path.removeprefix(f"{role}/")
+                name, i = f"{role}/{path}", 1
+                while name in named:
+                    i += 1
+                    name = f"{role}/{path}_{i}"
+                named[name] = variable
+        return named
+
+
+def reason(error: Exception) -> str:
+    """Return the first sentence of Keras' and TensorFlow's long messages."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0].removesuffix(".")[:300]
+
+
+def initializers(seed: int, network: int) -> Any:
+    """Yield Keras' default initializer, each with a seed of its own.
+
+    Args:
+        seed: of the model.
+        network: 0 for an encoder, 1 for a decoder.
+    """
+    state = np.random.Philox(key=seed | network << 64)
+    while True:
+        yield keras.initializers.GlorotUniform(seed=int(state.random_raw() >> np.uint64(33)))

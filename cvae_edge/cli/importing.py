@@ -1,0 +1,62 @@
+"""The command that takes a VAE trained elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cvae_edge.cli.training import need_tensorflow, parse_size, print_summary
+from cvae_edge.config import DataConfig
+from cvae_edge.errors import ConfigError
+from cvae_edge.preprocess import WHITE
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to ``app``."""
+    app.command("import")(import_)
+
+
+def import_(
+    encoder: Path = typer.Argument(help="A .keras file, a whole model's .h5, or weights alone."),
+    decoder: Path = typer.Argument(help="The same."),
+    data: str = typer.Option(help="What it was trained on, as for cvae-edge train."),
+    out: Path = typer.Option(Path("runs/imported"), help="The run folder."),
+    likelihood: str | None = typer.Option(
+        None, help="bernoulli, gaussian or logistic; by default what fits the pixels."
+    ),
+    log_variance: bool = typer.Option(
+        False, "--log-variance", help="The encoder's second output is that (the default)."
+    ),
+    log_std: bool = typer.Option(
+        False, "--log-std", help="The encoder's second output is the logarithm of the deviation."
+    ),
+    preset: str | None = typer.Option(None, help="The architecture of weights alone."),
+    latent_dim: int | None = typer.Option(None, help="Of that architecture."),
+    binarize: str | None = typer.Option(None, help="none, threshold (at 0.5) or draw (Bernoulli)."),
+    image_size: str | None = typer.Option(None, help="Make images 64 or 64x48, height first."),
+    channels: int | None = typer.Option(None, help="Make images 1 grey or 3 colour."),
+    fit: str = typer.Option("stretch", help="How the size is reached: stretch, crop or pad."),
+    background: str = typer.Option(WHITE, help="The colour under transparent pixels."),
+) -> None:
+    """Take an encoder and a decoder trained elsewhere; from there it is a run like any other."""
+    if log_variance and log_std:
+        raise ConfigError("give --log-variance or --log-std, got both")
+    config = DataConfig(
+        data, parse_size(image_size), channels, None, binarize, fit, background,  # type: ignore[arg-type]
+    )  # fmt: skip
+    need_tensorflow()
+    from cvae_edge.training import import_models
+
+    run = import_models(
+        encoder,
+        decoder,
+        config,
+        out,
+        likelihood=likelihood,
+        spread="std" if log_std else "variance",
+        preset=preset,
+        latent_dim=latent_dim,
+    )
+    print_summary(run)
+    typer.echo(f"\nNext: cvae-edge export {out} --format all")

@@ -1,0 +1,129 @@
+"""Int8 by simulation: equalization and ranges, chosen by the ELBO on validation images.
+
+A network that rounds its kernels and activations computes what the integer file will, up to the
+rounding inside integer kernels; see ``passes.quantize``. So choosing needs no conversion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+
+from cvae_edge.codec import Codec
+from cvae_edge.elbo import Array, evaluate
+from cvae_edge.exporters.calibration import candidates
+from cvae_edge.exporters.passes.equalize import equalize
+from cvae_edge.exporters.passes.lower import lower
+from cvae_edge.exporters.passes.quantize import (
+    Range,
+    Scheme,
+    mark,
+    marked,
+    observe,
+    output_names,
+    round_kernels,
+)
+from cvae_edge.exporters.subject import Subject
+from cvae_edge.training.evaluate import as_graph
+
+_ALPHAS = (0.25, 0.5, 0.75, 1.0)
+_CHOOSING_IMAGES = 1000
+_CHOOSING_PIXELS = 1 << 21  # of all images together; where images are large, fewer choose
+_FEWEST_IMAGES = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network with its activations marked, and how that was chosen."""
+
+    network: keras.Model
+    choices: dict[str, str]  # by activation the method, and "equalization"
+    steps: dict[str, float]  # by output, what one integer is worth
+
+
+def make_plan(
+    subject: Subject, role: str, scheme: Scheme, lowering: str, inputs: Mapping[str, Array]
+) -> Plan:
+    """Choose the equalization first, then one activation's range after the other.
+
+    Args:
+        subject: the trained model and its data.
+        role: encoder or decoder.
+        scheme: what the format does.
+        lowering: the network's.
+        inputs: the calibration set.
+    """
+    network = subject.networks[role]
+    own = {t.name: inputs[t.name] for t in network.inputs}
+    values = observe(network, own)
+    trials = {"none": network}
+    trials |= {f"alpha {alpha:g}": equalize(network, values, alpha) for alpha in _ALPHAS}
+    simulations = {
+        name: _Simulation(subject, role, scheme, trial, lowering, own)
+        for name, trial in trials.items()
+    }
+    scores = {name: simulation.elbo() for name, simulation in simulations.items()}
+    best = max(scores, key=lambda name: scores[name])
+    choices = simulations[best].choose_ranges(scores[best])
+    ranges = simulations[best].ranges()
+    steps = {
+        output: (ranges[name][1] - ranges[name][0]) / 255
+        for output, name in output_names(network).items()
+        if name in ranges
+    }
+    return Plan(mark(trials[best], ranges)[0], {"equalization": best, **choices}, steps)
+
+
+class _Simulation:
+    """A network with rounded kernels and activations, whose ranges can be changed."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        role: str,
+        scheme: Scheme,
+        network: keras.Model,
+        lowering: str,
+        inputs: Mapping[str, Array],
+    ) -> None:
+        logits = output_names(network).get("x_logits")
+        values = observe(network, inputs)
+        self._candidates = {
+            name: candidates(values[name], is_logits=name == logits)
+            for name in marked(network, scheme)
+        }
+        self._chosen = {name: next(iter(c)) for name, c in self._candidates.items()}
+        if logits in self._candidates and "symmetric min-max" in self._candidates[logits]:
+            self._chosen[logits] = "symmetric min-max"  # nearly always the best
+        network, self._marks = mark(network, self.ranges())
+        graph = as_graph(round_kernels(lower(network, lowering), scheme))
+        trained = subject.trained
+        halves = {"encoder": trained.encoder, "decoder": trained.decoder, role: graph}
+        self._codec, self._subject = Codec(**halves), subject
+        fitting = _CHOOSING_PIXELS // math.prod(subject.image_shape)
+        self._images = min(_CHOOSING_IMAGES, max(_FEWEST_IMAGES, fitting))
+
+    def elbo(self) -> float:
+        """The ELBO on the images that choose."""
+        images = self._subject.choosing.images[: self._images]
+        return evaluate(self._codec, images, self._subject.binarize, self._subject.likelihood).elbo
+
+    def ranges(self) -> dict[str, Range]:
+        """The ranges that are chosen now."""
+        return {name: self._candidates[name][method] for name, method in self._chosen.items()}
+
+    def choose_ranges(self, elbo: float) -> dict[str, str]:
+        """Try every method for each activation in turn; return the best."""
+        for name, ranges in self._candidates.items():
+            for method, candidate in ranges.items():
+                if method == self._chosen[name]:
+                    continue
+                self._marks[name].set_range(*candidate)
+                trial = self.elbo()
+                if trial > elbo:
+                    elbo, self._chosen[name] = trial, method
+            self._marks[name].set_range(*self.ranges()[name])
+        return dict(self._chosen)

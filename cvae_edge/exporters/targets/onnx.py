@@ -1,0 +1,228 @@
+"""ONNX: tf2onnx's graph, made clean, in float32, float16, with int8 weights, and in int8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+import onnxruntime as ort
+import tensorflow as tf
+import tf2onnx
+from onnxruntime.quantization import quantize_dynamic, quantize_static
+from onnxruntime.quantization.onnx_model import ONNXModel
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from cvae_edge.codec import Graph
+from cvae_edge.config import require
+from cvae_edge.elbo import Array
+from cvae_edge.exporters.passes.layout import channels_first
+from cvae_edge.exporters.passes.quantize import Scheme
+from cvae_edge.exporters.targets import onnx_int8
+from cvae_edge.exporters.targets.target import Call, File, Target
+from cvae_edge.manifest import Artifact, Tensor
+from cvae_edge.quiet import quiet
+
+DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
+OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18
+BATCH = "n"
+
+
+def emit(
+    network: keras.Model,
+    precision: str,
+    *,
+    opset: int | None = None,
+    facts: Mapping[str, object] | None = None,
+    **_: Any,
+) -> File:
+    """Convert a network; its tensors keep their names, its batch is free.
+
+    Args:
+        network: lowered; for int8 also marked.
+        precision: one of the target's.
+        opset: the operator set; None takes 17.
+        facts: what Netron shows beside the graph.
+
+    Raises:
+        ConfigError: an opset that tf2onnx does not write, or that quantization cannot use.
+    """
+    opset = DEFAULT_OPSET if opset is None else opset
+    require(opset in OPSETS, f"opset must be {OPSETS[0]} to {OPSETS[-1]}", opset)
+    model = _convert(channels_first(network), opset)
+    if precision == "float16":
+        model = _to_float16(model)
+    elif precision == "dynamic_range":
+        onnx_int8.store_kernels(model.graph)
+    elif precision == "int8":
+        onnx_int8.to_int8(model, TARGET.scheme)
+    _shorten_names(model.graph)
+    del model.metadata_props[:]
+    for name, value in (facts or {}).items():
+        model.metadata_props.add(key=name, value=str(value))
+    onnx.checker.check_model(model, full_check=True)  # what fails here is our mistake
+    version = next(int(entry.version) for entry in model.opset_import if not entry.domain)
+    inputs, outputs = _tensors(model.graph.input), _tensors(model.graph.output)
+    return File(model.SerializeToString(), inputs, outputs, version)
+
+
+def _convert(network: keras.Model, opset: int) -> onnx.ModelProto:
+    names = [t.name for t in network.inputs]
+    signature = [tf.TensorSpec((None, *t.shape[1:]), name=t.name) for t in network.inputs]
+    call = tf.function(lambda *values: network(dict(zip(names, values, strict=True))))
+    with quiet():
+        model, _ = tf2onnx.convert.from_function(call, signature, opset=opset)
+    _fuse_biases(model.graph)
+    _tidy(model, network)
+    return model
+
+
+def _fuse_biases(graph: onnx.GraphProto) -> None:
+    """Put each bias into its layer: an Add of its own would round once more in int8."""
+    makers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for add in [node for node in graph.node if node.op_type == "Add"]:
+        layer, bias = makers.get(add.input[0]), constants.get(add.input[1])
+        if layer is None or bias is None or len(layer.input) != 2:
+            continue
+        if layer.op_type == "MatMul":
+            layer.op_type = "Gemm"
+        elif layer.op_type in ("Conv", "ConvTranspose"):
+            bias.dims[:] = [int(np.prod(bias.dims))]  # (1, c, 1, 1) to (c,)
+        else:
+            continue
+        layer.input.append(bias.name)
+        layer.output[0] = add.output[0]
+        graph.node.remove(add)
+
+
+def _tidy(model: onnx.ModelProto, network: keras.Model) -> None:
+    """Name the batch, order inputs and outputs as the network has them, drop unused domains."""
+    graph = model.graph
+    outputs = {t.name: t for t in graph.output}
+    del graph.output[:]
+    graph.output.extend(outputs[name] for name in network.output)
+    for tensor in (*graph.input, *graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_param = BATCH
+    graph.name = network.name
+    graph.doc_string = ""
+    used = {node.domain for node in graph.node}
+    for entry in [o for o in model.opset_import if o.domain and o.domain not in used]:
+        model.opset_import.remove(entry)
+
+
+def _shorten_names(graph: onnx.GraphProto) -> None:
+    """Name tensors and nodes after their operators: Conv_3, Conv_3_kernel; TensorFlow's are long."""
+    fixed = {t.name for t in (*graph.input, *graph.output)}
+    names = {name: name for name in fixed}
+    for i, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{i}"
+        for j, name in enumerate(node.output):
+            names.setdefault(name, f"{node.name}{f'_{j}' if j else ''}")
+        for j, name in enumerate(node.input[1:], 1):
+            names.setdefault(name, f"{node.name}_{j}")
+    for tensor in graph.initializer:
+        tensor.name = names.setdefault(tensor.name, f"constant_{len(names)}")
+    for node in graph.node:
+        node.input[:] = [names[name] if name else "" for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    del graph.value_info[:]
+
+
+def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store weights and compute in float16; inputs and outputs stay float32."""
+    half = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+    half.topological_sort()  # the casts come last
+    result: onnx.ModelProto = half.model
+    return result
+
+
+def _tensors(values: Any) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(
+            value.name,
+            tuple(d.dim_value or None for d in value.type.tensor_type.shape.dim),
+            onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name,
+        )
+        for value in values
+    )
+
+
+def plain(artifact: Artifact, content: bytes) -> Graph:
+    """Open a file without graph optimization, so that its integers are computed in float."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    names = [t.name for t in artifact.outputs]
+
+    def run(**inputs: Array) -> dict[str, Array]:
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
+    return run
+
+
+def make_call(content: bytes, batch: int = 1, threads: int = 1) -> Call:
+    """Open a file, whatever its tensors' names, and return what runs it once."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    inputs = {
+        tensor.name: np.full((batch, *tensor.shape[1:]), 0.5, np.float32)
+        for tensor in session.get_inputs()
+    }
+    return lambda: session.run(None, inputs)
+
+
+def naive(model: keras.Model, precision: str, inputs: Mapping[str, Array]) -> bytes:
+    """Export a trained encoder or decoder as tf2onnx and onnxruntime do it by default.
+
+    Args:
+        model: as it was trained.
+        precision: any of the target's.
+        inputs: a calibration set, for int8.
+    """
+    import tempfile
+
+    (tensor,) = model.inputs
+    signature = [tf.TensorSpec((None, *tensor.shape[1:]), name=tensor.name)]
+    call = tf.function(lambda value: model(value, training=False))
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        proto, _ = tf2onnx.convert.from_function(call, signature, opset=DEFAULT_OPSET)
+        if precision == "float16":
+            proto = _to_float16(proto)
+        if precision in ("float32", "float16"):
+            content: bytes = proto.SerializeToString()
+            return content
+        if precision == "dynamic_range":
+            quantize_dynamic(proto, path)
+        else:
+            batches = onnx_int8.CalibrationBatches({tensor.name: inputs[tensor.name]})
+            quantize_static(proto, path, batches)
+        return path.read_bytes()
+
+
+TARGET = Target(
+    name="onnx",
+    precisions=("float32", "float16", "dynamic_range", "int8"),
+    lowerings={
+        "float32": "hybrid",
+        "float16": "transposed",
+        "dynamic_range": "hybrid",
+        "int8": "polyphase",
+    },
+    emit=emit,
+    # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640
+    # fits, 2 * 255 * 127 saturates: this is right on every processor. Dense layers are a small part
+    # of the work and cost the most nats, by rounding z, so they keep to floats.
+    scheme=Scheme(conv_levels=64, convolutions_alone=True),
+    count_operators=onnx_int8.count_operators,
+    plain=plain,
+    make_call=make_call,
+    naive=naive,
+)

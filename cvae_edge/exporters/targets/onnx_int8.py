@@ -1,0 +1,223 @@
+"""Integers in ONNX graphs: kernels, activations between Q and DQ, and a count of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader
+from onnxruntime.quantization.onnx_model import ONNXModel
+
+from cvae_edge.elbo import Array
+from cvae_edge.exporters.passes.quantize import Scheme
+from cvae_edge.exporters.targets.operators import summarize
+
+_MOVES = ("Reshape", "Transpose", "DepthToSpace", "Concat", "Slice")  # they change no value
+_CONVERTING = ("QuantizeLinear", "DequantizeLinear", "Cast")
+_CHANNELS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # a kernel's output axis
+_LEVELS = 127
+
+
+def to_int8(model: onnx.ModelProto, scheme: Scheme) -> None:
+    """Make convolutions integer, in QDQ form: u8 activations, s8 kernels per output channel.
+
+    Dense layers store s8 kernels and compute with floats.
+
+    Args:
+        model: with Q and DQ after every activation that is marked.
+        scheme: how many levels kernels have.
+    """
+    edit = _Edit(model.graph)
+    for node in list(model.graph.node):
+        if node.op_type == "QuantizeLinear":
+            edit.move_up(node)
+    for node in list(model.graph.node):
+        if node.op_type == "DequantizeLinear":
+            edit.move_down(node)
+    for node in list(model.graph.node):
+        if node.op_type in ("Conv", "ConvTranspose"):
+            edit.quantize_kernel(node, scheme.conv_levels)
+    store_kernels(model.graph)
+    ONNXModel(model).topological_sort()
+
+
+def store_kernels(graph: onnx.GraphProto) -> None:
+    """Store every float kernel as s8 integers and a scale for each output channel.
+
+    By Cast and Mul: onnxruntime computes them once, when it opens the file, but a DequantizeLinear
+    at every run. So the arithmetic is float32's, and no image depends on others in its batch.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in list(graph.node):
+        if node.op_type not in _CHANNELS or node.input[1] not in tensors:
+            continue
+        name = node.input[1]
+        kernel = onnx.numpy_helper.to_array(tensors.pop(name))
+        scale = _scales(kernel, _CHANNELS[node.op_type], _LEVELS)
+        integers, scales, floats = f"{name}_quantized", f"{name}_scale", f"{name}_float"
+        _remove(graph, name)
+        _add(graph, integers, np.rint(kernel / scale).astype(np.int8))
+        _add(graph, scales, scale)
+        cast = onnx.helper.make_node("Cast", [integers], [floats], to=onnx.TensorProto.FLOAT)
+        graph.node.insert(0, cast)
+        graph.node.insert(1, onnx.helper.make_node("Mul", [floats, scales], [name]))
+
+
+def _scales(kernel: Array, axis: int, levels: int) -> Array:
+    others = tuple(i for i in range(kernel.ndim) if i != axis)
+    largest = np.abs(kernel).max(axis=others, keepdims=True)
+    scale: Array = np.maximum(largest / levels, np.finfo(np.float32).tiny).astype(np.float32)
+    return scale
+
+
+class _Edit:
+    """A graph that is being changed, with who makes and who takes each tensor."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._makers = {name: node for node in graph.node for name in node.output}
+        self._users: dict[str, list[onnx.NodeProto]] = {}
+        for node in graph.node:
+            for name in node.input:
+                self._users.setdefault(name, []).append(node)
+        self._outputs = {t.name for t in graph.output}
+
+    def move_up(self, quantize: onnx.NodeProto) -> None:
+        """Round what a chain of moves takes as well as what it gives: the moves are integer then.
+
+        onnxruntime makes an operator integer if DQ comes before it and Q behind it.
+        """
+        node = self._makers.get(quantize.input[0])
+        if node is None or node.op_type not in _MOVES or len(self._users[node.output[0]]) > 1:
+            return
+        for i in range(len(node.input) if node.op_type == "Concat" else 1):
+            maker = self._makers.get(node.input[i])
+            if maker is not None and maker.op_type == "DequantizeLinear":
+                continue
+            self.move_up(self._round(node, i, quantize.input[1:]))
+
+    def move_down(self, dequantize: onnx.NodeProto) -> None:
+        """Round what moves give on the way to a convolution, in the range of what they take."""
+        for node in list(self._users.get(dequantize.output[0], [])):
+            if node.op_type not in _MOVES or node.op_type == "Concat":
+                continue
+            users = list(self._users.get(node.output[0], []))
+            if not users or any(u.op_type == "QuantizeLinear" for u in users):
+                continue
+            if node.output[0] in self._outputs or not any(map(self._convolves, users)):
+                continue
+            rounded = self._round(users[0], list(users[0].input).index(node.output[0]),
+                                  dequantize.input[1:])  # fmt: skip
+            result = self._users[rounded.output[0]][0]
+            for user in users[1:]:
+                user.input[list(user.input).index(node.output[0])] = result.output[0]
+                self._users.setdefault(result.output[0], []).append(user)
+            self._users[node.output[0]] = [rounded]
+            self.move_down(result)
+
+    def _convolves(self, node: onnx.NodeProto) -> bool:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            return True
+        users = self._users.get(node.output[0], [])
+        return node.op_type in _MOVES and any(map(self._convolves, users))
+
+    def _round(self, node: onnx.NodeProto, i: int, parameters: Any) -> onnx.NodeProto:
+        """Put Q and DQ before a node's input; return Q."""
+        name = node.input[i]
+        integers, floats = (f"{name}_{node.output[0]}_{i}_{kind}" for kind in ("q", "dq"))
+        q = onnx.helper.make_node("QuantizeLinear", [name, *parameters], [integers])
+        dq = onnx.helper.make_node("DequantizeLinear", [integers, *parameters], [floats])
+        node.input[i] = floats
+        self._graph.node.extend([q, dq])
+        q, dq = self._graph.node[-2:]  # extend copies
+        self._makers |= {integers: q, floats: dq}
+        users = [user for user in self._users[name] if user is not node]
+        self._users |= {name: [*users, q], integers: [dq], floats: [node]}
+        return q
+
+    def quantize_kernel(self, node: onnx.NodeProto, levels: int) -> None:
+        """Give a convolution of integers an s8 kernel and an s32 bias."""
+        tensors = {t.name: t for t in self._graph.initializer}
+        before = self._makers.get(node.input[0])
+        if before is None or before.op_type != "DequantizeLinear" or node.input[1] not in tensors:
+            return
+        axis = _CHANNELS[node.op_type]
+        kernel = onnx.numpy_helper.to_array(tensors[node.input[1]])
+        scale = _scales(kernel, axis, levels)
+        integers = np.rint(kernel / scale).astype(np.int8)
+        node.input[1] = self._dequantized(node.input[1], integers, scale.ravel(), axis)
+        if len(node.input) > 2:
+            x_scale = onnx.numpy_helper.to_array(tensors[before.input[1]])
+            bias = onnx.numpy_helper.to_array(tensors[node.input[2]])
+            scales = (scale.ravel() * x_scale).astype(np.float32)
+            rounded = np.clip(np.rint(bias / scales), -(2.0**31), 2.0**31 - 1).astype(np.int32)
+            node.input[2] = self._dequantized(f"{node.input[2]}_{node.output[0]}", rounded, scales)
+
+    def _dequantized(self, name: str, integers: Any, scale: Any, axis: int = 0) -> str:
+        parts = [f"{name}_{part}" for part in ("quantized", "scale", "zero")]
+        zeros = np.zeros(scale.shape, integers.dtype)
+        for part, value in zip(parts, (integers, scale, zeros), strict=True):
+            _add(self._graph, part, value)
+        _remove(self._graph, name)
+        floats = f"{name}_float"
+        dq = onnx.helper.make_node("DequantizeLinear", parts, [floats], axis=axis)
+        self._graph.node.append(dq)
+        return floats
+
+
+def _add(graph: onnx.GraphProto, name: str, value: Any) -> None:
+    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+
+
+def _remove(graph: onnx.GraphProto, name: str) -> None:
+    for tensor in [t for t in graph.initializer if t.name == name]:
+        graph.initializer.remove(tensor)
+
+
+class CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
+    """A calibration set, a few images at a time."""
+
+    def __init__(self, inputs: Mapping[str, Array], size: int = 100) -> None:
+        n = len(next(iter(inputs.values())))
+        self._batches: Iterator[dict[str, Array]] = (
+            {name: value[low : low + size] for name, value in inputs.items()}
+            for low in range(0, n, size)
+        )
+
+    def get_next(self) -> dict[str, Array] | None:
+        """Return the next batch, None after the last."""
+        return next(self._batches, None)
+
+
+def count_operators(content: bytes) -> dict[str, Any]:
+    """Count the operators of a file by what they compute with; see ``summarize``."""
+    graph = onnx.load_from_string(content).graph
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    users: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, set()).add(node.op_type)
+    constants = {t.name for t in graph.initializer}
+    stored = {n.output[0] for n in graph.node if n.op_type == "Cast" and n.input[0] in constants}
+    fused = {  # onnxruntime makes a ReLU part of the convolution before it
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "Relu" and makers.get(node.input[0]) in ("Conv", "ConvTranspose")
+    }
+    return summarize(
+        (node.op_type, _kind(node, makers, users))
+        for node in graph.node
+        if node.op_type not in (*_CONVERTING, *_MOVES)
+        and node.input[0] not in stored
+        and node.output[0] not in fused
+    )
+
+
+def _kind(node: Any, makers: dict[str, str], users: dict[str, set[str]]) -> str:
+    if makers.get(node.input[0]) != "DequantizeLinear":
+        return "float"
+    # onnxruntime fuses DQ, operator and Q into an integer kernel.
+    behind = {kind for name in node.output for kind in users.get(name, set())}
+    return "integer" if behind <= {"QuantizeLinear", "Relu"} else "float"

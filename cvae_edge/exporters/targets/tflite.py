@@ -1,0 +1,175 @@
+"""TFLite: the converter's files of built-in operators only.
+
+The converter's own quantizer is used. Its ranges come from the marks in the network in place of a
+representative data set. benchmarks/results has the comparison with Google's ai-edge-quantizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io as text_io
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
+
+from cvae_edge.codec import Graph
+from cvae_edge.elbo import Array
+from cvae_edge.exporters.passes.quantize import Scheme
+from cvae_edge.exporters.targets.operators import summarize
+from cvae_edge.exporters.targets.target import Call, File, Target
+from cvae_edge.manifest import Artifact, Tensor
+from cvae_edge.quiet import quiet
+
+_IDLE = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "DEPTH_TO_SPACE", "PAD", "CONCATENATION"}
+_NAMES = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+
+
+def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any) -> File:
+    """Convert a network; the file's signature has the network's tensor names.
+
+    Args:
+        network: lowered; for int8 also marked.
+        precision: float32, float16 (weights), dynamic_range or int8 (integer throughout).
+        io: type of an int8 file's inputs and outputs, float32 or int8.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        with quiet():
+            network.export(folder, verbose=False)
+        # from_keras_model hides why it cannot take a network with two inputs.
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if precision == "int8" and io == "int8":
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+        content = _convert(converter)
+    with quiet():
+        runner = Interpreter(model_content=content).get_signature_runner()
+    return File(
+        content, _tensors(runner.get_input_details()), _tensors(runner.get_output_details())
+    )
+
+
+def _convert(converter: Any) -> bytes:
+    """Run a converter without what it, Keras and MLIR print."""
+    with quiet(), contextlib.redirect_stdout(text_io.StringIO()):
+        content: bytes = converter.convert()
+    return content
+
+
+def _tensors(details: Mapping[str, Any]) -> tuple[Tensor, ...]:
+    return tuple(_tensor(name, d) for name, d in details.items())
+
+
+def _tensor(name: str, details: dict[str, Any]) -> Tensor:
+    dtype = details["dtype"].__name__
+    shape = tuple(int(size) for size in details["shape"])
+    if "int" not in dtype:
+        return Tensor(name, shape, dtype)
+    scale, zero_point = details["quantization"]
+    return Tensor(name, shape, dtype, float(scale), int(zero_point))
+
+
+def plain(artifact: Artifact, content: bytes) -> Graph:
+    """Open a file with LiteRT's own kernels, without XNNPACK's."""
+    with quiet():
+        interpreter = Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        runner = interpreter.get_signature_runner()
+
+    def run(**inputs: Array) -> dict[str, Array]:
+        results: list[dict[str, Array]] = []
+        for i in range(len(next(iter(inputs.values())))):
+            one = {t.name: _to_integers(inputs[t.name][i : i + 1], t) for t in artifact.inputs}
+            outputs = runner(**one)
+            results.append({t.name: _to_floats(outputs[t.name], t) for t in artifact.outputs})
+        return {t.name: np.concatenate([r[t.name] for r in results]) for t in artifact.outputs}
+
+    return run
+
+
+def _to_integers(x: Array, tensor: Tensor) -> NDArray[Any]:
+    if tensor.scale is None or tensor.zero_point is None:
+        return x
+    limits = np.iinfo(tensor.dtype)
+    rounded = np.rint(x / tensor.scale) + tensor.zero_point
+    integers: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(tensor.dtype)
+    return integers
+
+
+def _to_floats(y: NDArray[Any], tensor: Tensor) -> Array:
+    if tensor.scale is None or tensor.zero_point is None:
+        return y.astype(np.float32)
+    floats: Array = np.float32(tensor.scale) * (y.astype(np.float32) - tensor.zero_point)
+    return floats
+
+
+def make_call(content: bytes, batch: int = 1, threads: int = 1) -> Call:
+    """Open a file, whatever its tensors' names, and return what runs it once."""
+    with quiet():
+        interpreter = Interpreter(model_content=content, num_threads=threads)
+        for details in interpreter.get_input_details():
+            interpreter.resize_tensor_input(details["index"], [batch, *details["shape"][1:]])
+        interpreter.allocate_tensors()
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
+    return interpreter.invoke  # type: ignore[no-any-return]
+
+
+def naive(model: keras.Model, precision: str, inputs: Mapping[str, Array]) -> bytes:
+    """Export a trained encoder or decoder as the converter does it by default.
+
+    Args:
+        model: as it was trained.
+        precision: any of the target's.
+        inputs: a calibration set, for int8.
+    """
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if precision != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if precision == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if precision == "int8":
+        values = inputs[model.inputs[0].name]
+        converter.representative_dataset = lambda: ([v[np.newaxis]] for v in values)
+    return _convert(converter)
+
+
+def count_operators(content: bytes) -> dict[str, Any]:
+    """Count the operators of a file by what they compute with; see ``summarize``."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
+    named = [(_NAMES[codes[operator.opcodeIndex]], operator) for operator in graph.operators]
+    return summarize((name, _kind(graph, op)) for name, op in named if name not in _IDLE)
+
+
+def _kind(graph: Any, operator: Any) -> str:
+    tensors = [graph.tensors[i] for i in (*operator.inputs, *operator.outputs) if i >= 0]
+    types = {t.type for t in tensors}
+    floats, int8 = schema.TensorType.FLOAT32 in types, schema.TensorType.INT8 in types
+    return "float" if not int8 else "hybrid" if floats else "integer"
+
+
+TARGET = Target(
+    name="tflite",
+    precisions=("float32", "float16", "dynamic_range", "int8"),
+    lowerings=dict.fromkeys(("float32", "float16", "dynamic_range", "int8"), "polyphase"),
+    emit=emit,
+    scheme=Scheme(conv_levels=127, convolutions_alone=False),
+    count_operators=count_operators,
+    plain=plain,
+    make_call=make_call,
+    naive=naive,
+)

@@ -1,0 +1,121 @@
+"""Engines: what runs a bundle's files. An engine is one module and one entry here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, NamedTuple
+
+from cvae_edge.codec import Graph
+from cvae_edge.errors import ConfigError, DependencyError
+from cvae_edge.manifest import Artifact
+
+
+class Engine(NamedTuple):
+    """A runtime: the files it runs, what a user calls it, and where its code is.
+
+    Its module has ``open_session(artifact, content, threads, provider)``, which returns a ``Graph``
+    and raises BundleError if the file cannot be opened, or its tensors are not the manifest's; and
+    perhaps ``provider_name(provider)``, which raises ConfigError if a provider is not here.
+    """
+
+    name: str
+    format: str  # of the files
+    providers: tuple[str, ...]  # short names with which a user asks for it
+    module: str
+    packages: tuple[str, ...]  # to import; one of them will do
+    install: str  # how to get it
+
+
+ENGINES: dict[str, Engine] = {}
+_ONNX_PROVIDERS = ("cpu", "cuda", "tensorrt", "coreml", "directml", "xnnpack")
+
+
+def register(engine: Engine) -> None:
+    """Add an engine, or replace the one of its name."""
+    ENGINES[engine.name] = engine
+
+
+for _engine in (
+    Engine("onnxruntime", "onnx", _ONNX_PROVIDERS, f"{__name__}.onnxruntime", ("onnxruntime",),
+           "pip install onnxruntime"),
+    Engine("OpenVINO", "onnx", ("openvino",), f"{__name__}.openvino", ("openvino",),
+           "pip install 'cvae-edge[openvino]'"),
+    Engine("LiteRT", "tflite", ("cpu",), f"{__name__}.litert",
+           ("ai_edge_litert", "tflite_runtime"), "pip install 'cvae-edge[litert]'"),
+):  # fmt: skip
+    register(_engine)
+
+
+def known_formats() -> tuple[str, ...]:
+    """Return every format that some engine runs."""
+    return tuple(dict.fromkeys(engine.format for engine in ENGINES.values()))
+
+
+def find_engine(format: str, provider: str = "cpu") -> Engine:
+    """Return the engine for files of a format on a provider, whether or not it is installed.
+
+    Raises:
+        ConfigError: there is no such engine.
+    """
+    of_format = [engine for engine in ENGINES.values() if engine.format == format]
+    for engine in of_format:
+        if provider in engine.providers:
+            return engine
+    if not of_format:
+        raise ConfigError(
+            f"format must be one that this cvae-edge runs ({', '.join(known_formats())}), got "
+            f"{format!r}: install a newer one"
+        )
+    known = [p for engine in of_format for p in engine.providers]
+    if provider not in (p for engine in ENGINES.values() for p in engine.providers):
+        raise ConfigError(f"provider must be one of {', '.join(known)}, got {provider!r}")
+    raise ConfigError(
+        f"{of_format[0].name} runs {format} files on the provider {known[0]} alone, got "
+        f"{provider!r}"
+    )
+
+
+def is_installed(engine: Engine) -> bool:
+    """Whether one of its packages is there."""
+    return any(importlib.util.find_spec(package) for package in engine.packages)
+
+
+def load_engine(format: str, provider: str = "cpu") -> Any:
+    """Return the module that runs files of a format on a provider.
+
+    Raises:
+        ConfigError: no engine runs the format on that provider, or the provider is not here.
+        DependencyError: the engine is not installed.
+    """
+    engine = find_engine(format, provider)
+    if not is_installed(engine):
+        raise DependencyError(
+            f"{format} files on the provider {provider} need {engine.name}, which is not "
+            f"installed: {engine.install}"
+        )
+    module: Any = importlib.import_module(engine.module)
+    if hasattr(module, "provider_name"):
+        module.provider_name(provider)
+    return module
+
+
+def open_session(
+    artifact: Artifact, content: bytes, threads: int | None = None, provider: str = "cpu"
+) -> Graph:
+    """Open an artifact from its bytes.
+
+    Args:
+        artifact: its entry in the manifest.
+        content: the file, as ``Bundle.read`` returns it.
+        threads: how many the engine may use; None leaves it the choice.
+        provider: what it runs on, by short name.
+
+    Raises:
+        ConfigError: no engine runs the format on that provider.
+        DependencyError: the engine is not installed.
+        BundleError: the engine cannot open the file, or its tensors are not the manifest's.
+    """
+    module = load_engine(artifact.format, provider)
+    session: Graph = module.open_session(artifact, content, threads, provider)
+    return session

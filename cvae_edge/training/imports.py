@@ -1,0 +1,174 @@
+"""A VAE that was trained elsewhere, as a finished run."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from cvae_edge.architectures.files import load_model, require_known_layers
+from cvae_edge.architectures.foreign import recognize
+from cvae_edge.architectures.presets import PRESETS, build_preset
+from cvae_edge.architectures.vae import VAE
+from cvae_edge.codec import Array, Codec
+from cvae_edge.config import IMPORTED, DataConfig, ModelConfig, TrainConfig, require
+from cvae_edge.datasets import Dataset, load_dataset
+from cvae_edge.elbo import evaluate
+from cvae_edge.errors import ConfigError, DataWarning
+from cvae_edge.likelihoods import Likelihood, check_likelihood, default_likelihood, fit_likelihood
+from cvae_edge.preprocess import draw_binary, require_choice
+from cvae_edge.training import plots
+from cvae_edge.training.evaluate import trained_codec
+from cvae_edge.training.run import Run, RunConfig, check_new
+from cvae_edge.training.summary import fit_on, summarize
+
+Model = keras.Model | str | Path
+SPREADS = ("variance", "std")
+_IMAGES = 1000  # that the checks look at
+_MOST_NATS = 1e4  # of KL for each latent: no trained model comes near
+
+
+def import_models(
+    encoder: Model,
+    decoder: Model,
+    data: str | DataConfig,
+    out: str | Path,
+    *,
+    likelihood: str | None = None,
+    spread: str = "variance",
+    preset: str | None = None,
+    latent_dim: int | None = None,
+) -> Run:
+    """Make a finished run of a trained encoder and decoder.
+
+    Args:
+        encoder: a Keras model or its file; see ``architectures.foreign.recognize`` for what its
+            outputs may be, and ``architectures.files.load_model`` for the files.
+        decoder: the same; a linear one with likelihood ``gaussian`` is taken to give pixels.
+        data: what it was trained on, as after ``--data``.
+        out: the new run's folder.
+        likelihood: of ``likelihoods.LIKELIHOODS``; None takes bernoulli for binary pixels, else
+            gaussian. Its scale is fitted on training images.
+        spread: what the encoder's second output is the logarithm of: variance or std.
+        preset: the architecture that weights alone belong to.
+        latent_dim: of that; None takes the preset's.
+
+    Returns:
+        The run, which ``export_bundle`` and every command take like any other.
+
+    Raises:
+        DataError, ConfigError: the files, the pair or the data do not fit each other.
+        RunError: ``out`` is taken.
+
+    Warns:
+        DataWarning: the model explains the data worse than a mean image does.
+    """
+    folder = Path(out)
+    check_new(folder)
+    require_choice("spread", spread, SPREADS)
+    config = data if isinstance(data, DataConfig) else DataConfig(data)
+    dataset = load_dataset(config)
+    name = likelihood or default_likelihood(dataset.binarize)
+    check_likelihood(name, dataset.binarize)
+    vae = _load(encoder, decoder, dataset, preset, latent_dim, name, spread)
+    require(
+        dataset.image_shape == vae.image_shape,
+        f"the data must be images of the encoder's shape {vae.image_shape} (--image-size and "
+        "--channels make them so)",
+        dataset.image_shape,
+    )
+    codec = trained_codec(vae)
+    _check_spread(codec, dataset, spread)
+    fitted = fit_on(codec, dataset, name)
+    _compare_with_mean_image(codec, dataset, fitted)
+    model = ModelConfig(IMPORTED, vae.image_shape, vae.latent_dim)
+    run = Run.create(folder, RunConfig(model, config, TrainConfig(likelihood=name)), vae)
+    run.save_weights(vae.weights(), fitted)
+    plots.draw_reconstructions(codec, dataset, folder)
+    run.finish(summarize(codec, dataset, fitted))
+    return run
+
+
+def _load(
+    encoder: Model,
+    decoder: Model,
+    dataset: Dataset,
+    preset: str | None,
+    latent_dim: int | None,
+    likelihood: str,
+    spread: str,
+) -> VAE:
+    halves: list[Any] = [None, None]
+    if preset is not None:
+        require_choice("preset", preset, tuple(PRESETS))
+        size = latent_dim or PRESETS[preset].latent_dim
+        built = build_preset(ModelConfig(preset, dataset.image_shape, size))
+        halves = [built.encoder, built.decoder]
+    encoder, decoder = (
+        given if isinstance(given, keras.Model) else load_model(Path(given), half)
+        for given, half in zip((encoder, decoder), halves, strict=True)
+    )
+    vae = recognize(
+        encoder, decoder, log_std=spread == "std", linear_pixels=likelihood == "gaussian"
+    )
+    for half in (vae.encoder, vae.decoder):
+        require_known_layers(half)
+    return vae
+
+
+def _images(dataset: Dataset) -> Array:
+    return draw_binary(dataset.train.images[:_IMAGES], dataset.binarize)
+
+
+def _check_spread(codec: Codec, dataset: Dataset, spread: str) -> None:
+    """Raise ConfigError if the encoder's outputs cannot be what they are said to be."""
+    mean, logvar = codec.encode(_images(dataset))
+    kl = {s: _kl(mean, logvar * factor) for s, factor in _factors(spread).items()}
+    other = next(s for s in SPREADS if s != spread)
+    if not np.isfinite(kl[spread]) or kl[spread] > _MOST_NATS * mean.shape[1]:
+        raise ConfigError(
+            f"the encoder's second output must be the logarithm of a {spread}, but then the KL is "
+            f"{kl[spread]:.3g} nats, which no trained model has: try --log-{other}, or see whether "
+            "the outputs are in the order mean, spread"
+        )
+    if kl[spread] > 2 * kl[other]:
+        warnings.warn(
+            f"read as --log-{spread}, the encoder's second output gives a KL of {kl[spread]:.4g} "
+            f"nats, and as --log-{other} of {kl[other]:.4g}: check which one it is",
+            DataWarning,
+            stacklevel=3,
+        )
+
+
+def _factors(spread: str) -> dict[str, float]:
+    """What logvar is multiplied by if the second output is read otherwise than said."""
+    return {s: 1.0 if s == spread else (0.5 if spread == "std" else 2.0) for s in SPREADS}
+
+
+def _kl(mean: Array, logvar: Array) -> float:
+    with np.errstate(over="ignore"):
+        m, lv = mean.astype(np.float64), logvar.astype(np.float64)
+        return float(0.5 * (m * m + np.exp(lv) - lv - 1).sum(axis=1).mean())
+
+
+def _compare_with_mean_image(codec: Codec, dataset: Dataset, likelihood: Likelihood) -> None:
+    """Warn if the model explains its data worse than a decoder that only gives the mean image."""
+    images = dataset.train.images[:_IMAGES]
+    elbo = evaluate(codec, images, dataset.binarize, likelihood).elbo
+    x = _images(dataset)
+    mean = np.clip(x.mean(axis=0, dtype=np.float64), 1e-3, 1 - 1e-3)
+    x_logits = np.broadcast_to(np.log(mean / (1 - mean)), x.shape).astype(np.float32)
+    best = fit_likelihood(likelihood.name, x, x_logits)
+    baseline = float(best.log_prob(x, x_logits).mean())
+    if not elbo >= baseline:
+        warnings.warn(
+            f"the model's ELBO on its training images, {elbo:.4g} nats, is worse than the "
+            f"{baseline:.4g} of a decoder that only gives the mean image: the usual causes are "
+            "another range of values than [0, 1], inverted pixels, another order of channels, or "
+            "binarization (--binarize)",
+            DataWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,123 @@
+"""From a config to a trained run, on one machine or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from cvae_edge.architectures.foreign import recognize
+from cvae_edge.architectures.presets import build_preset
+from cvae_edge.architectures.vae import VAE
+from cvae_edge.config import OWN, require
+from cvae_edge.datasets import Dataset, load_dataset
+from cvae_edge.errors import ConfigError, RunError
+from cvae_edge.likelihoods import check_likelihood
+from cvae_edge.training.loop import Loop, Progress, Stopped
+from cvae_edge.training.run import Run, RunConfig
+
+Models = tuple[keras.Model, keras.Model]  # encoder, decoder
+__all__ = ["Progress", "Stopped", "train"]
+
+
+def train(
+    folder: Path,
+    config: RunConfig,
+    dataset: Dataset | None = None,
+    *,
+    models: Models | None = None,
+    resume: bool = False,
+    strategy: str = "default",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+) -> Run:
+    """Train a model into the run ``folder`` and return its run.
+
+    The result is a function of ``config`` and the machine alone: a training that was killed and
+    resumed ends with the weights of one that was not. SIGINT ends the step and saves.
+
+    Args:
+        folder: a new run folder or, with ``resume``, perhaps one that was begun.
+        config: the model, the data and the recipe.
+        dataset: what ``config.data`` names, where it has been read already.
+        models: an encoder and a decoder of one's own, Keras models, in place of the preset that
+            ``config.model`` names; see ``architectures.foreign.recognize`` for their forms.
+        resume: continue what ``folder`` holds; a finished run is returned as it is.
+        strategy: default, mirrored (every GPU of this machine) or multiworker (as TF_CONFIG says).
+        on_progress: called after each step.
+        on_epoch: called after each epoch with its row of the history.
+
+    Raises:
+        RunError: the folder is taken, or holds a run of another config.
+        DataError, ConfigError: data or settings that cannot be trained on.
+        TrainingError: the loss became NaN or infinite; what was saved before stays.
+        Stopped: SIGINT came; everything is saved.
+    """
+    tf.config.experimental.enable_op_determinism()
+    distribution, is_chief = _make_strategy(strategy)
+    dataset = dataset or load_dataset(config.data)
+    check_likelihood(config.train.likelihood, dataset.binarize)
+    if models is not None:
+        vae = recognize(*models)
+        model = replace(config.model, preset=OWN, latent_dim=vae.latent_dim)
+        config = replace(config, model=replace(model, image_shape=vae.image_shape))
+    _check_data(config, dataset)
+    old = _open_run(folder, config) if resume and folder.exists() else None
+    if old is not None:
+        vae = VAE.from_architecture(old.architecture())
+    elif models is None:
+        vae = build_preset(config.model, config.train.seed)
+    run = old or (Run.create(folder, config, vae) if is_chief else Run(folder, config))
+    if run.summary is None:
+        Loop(run, vae, dataset, distribution, is_chief).fit(on_progress, on_epoch)
+    return run
+
+
+def _open_run(folder: Path, config: RunConfig) -> Run:
+    run = Run.open(folder)
+    if run.config != config:
+        old, new = run.config.to_dict(), config.to_dict()
+        differing = [
+            f"{name} is {old[part][name]} there and {new[part][name]} here"
+            for part in old
+            for name in old[part]
+            if old[part][name] != new[part][name]
+        ]
+        raise RunError(
+            f"--resume continues a run with its own settings, but in {folder} "
+            f"{', '.join(differing)}"
+        )
+    return run
+
+
+def _check_data(config: RunConfig, dataset: Dataset) -> None:
+    require(
+        dataset.image_shape == config.model.image_shape,
+        f"the model takes images of {config.model.image_shape}",
+        dataset.image_shape,
+    )
+    require(
+        config.train.batch_size <= len(dataset.train),
+        f"batch_size must not be above the {len(dataset.train)} training images of {dataset.name}",
+        config.train.batch_size,
+    )
+
+
+def _make_strategy(name: str) -> tuple[tf.distribute.Strategy, bool]:
+    """Return the strategy, and whether this process is the one that writes."""
+    if name == "default":
+        return tf.distribute.get_strategy(), True
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(), True
+    if name == "multiworker":
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        resolver = strategy.cluster_resolver
+        return strategy, resolver.task_type in (None, "chief") or (
+            resolver.task_type == "worker"
+            and resolver.task_id == 0
+            and "chief" not in resolver.cluster_spec().jobs
+        )
+    raise ConfigError(f"strategy must be default, mirrored or multiworker, got {name!r}")

@@ -1,0 +1,52 @@
+"""What a trained model comes to: its likelihood's scale, and its figures on test images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cvae_edge import noise
+from cvae_edge.codec import Codec
+from cvae_edge.datasets import Dataset
+from cvae_edge.elbo import evaluate, reparameterize
+from cvae_edge.likelihoods import Likelihood, fit_likelihood, make_likelihood
+from cvae_edge.preprocess import draw_binary
+
+_IMAGES = 1000  # that a scale is fitted on
+_VALUES = 1 << 22  # of all of them; where images are large, fewer do
+_STREAM = 3  # of noise; evaluations draw from stream 0, calibration from 1 and 2
+
+
+def fit_on(codec: Codec, dataset: Dataset, name: str) -> Likelihood:
+    """Return the likelihood whose scale is best on training images.
+
+    Args:
+        codec: the trained networks.
+        dataset: the data.
+        name: of the likelihood.
+    """
+    if name == "bernoulli":
+        likelihood: Likelihood = make_likelihood(name)
+        return likelihood
+    images = dataset.train.images
+    fitting = max(16, _VALUES // images[0].size)
+    x = draw_binary(images[: min(_IMAGES, fitting)], dataset.binarize)
+    mean, logvar = codec.encode(x)
+    eps = noise.standard_normal(len(x), mean.shape[1], _STREAM)
+    likelihood = fit_likelihood(name, x, codec.decode(reparameterize(mean, logvar, eps)))
+    return likelihood
+
+
+def summarize(codec: Codec, dataset: Dataset, likelihood: Likelihood) -> dict[str, Any]:
+    """Return a finished model's figures on test images, as JSON values."""
+    test = evaluate(codec, dataset.test.images, dataset.binarize, likelihood)
+    figures = {"test_psnr": test.psnr, "test_bits_per_dim": test.bits_per_dim}
+    return {
+        "test_elbo": test.elbo,
+        "test_elbo_standard_error": test.elbo_standard_error,
+        **{name: value for name, value in figures.items() if value is not None},
+        "likelihood": likelihood.name,
+        "train_images": len(dataset.train),
+        "validation_images": len(dataset.validation),
+        "test_images": len(dataset.test),
+        "binarize": dataset.binarize,
+    }
