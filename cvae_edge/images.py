@@ -24,9 +24,9 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by channels
 def check_images(images: Any, what: str = "images") -> NDArray[Any]:
     """Return ``images`` as (n, h, w, c), uint8 or float32, or raise DataError naming the rule.
 
-    Takes (n, h, w) or (n, h, w, c) in uint8 (0 to 255), uint16 (0 to 65535), bool, or floating point
-    in [0, 1]. Values are scaled by their type's range. Where uint8 values are 0 and 1 alone, a mask
-    is meant: they become 0 and 255.
+    Takes (n, h, w) or (n, h, w, c) in uint8 (0 to 255), uint16 (0 to 65535), bool, or floating
+    point in [0, 1]. Values are scaled by their type's range. Where uint8 values are 0 and 1 alone,
+    a mask is meant: they become 0 and 255.
 
     Warns:
         DataWarning: of such a mask.
@@ -115,7 +115,7 @@ def read_image(
         name = f"{source} is " if isinstance(source, Path) else ""
         raise DataError(f"{name}not a readable image: {error}") from error
     if frames > 1:
-        name = source if isinstance(source, Path) else "an image"
+        name = str(source) if isinstance(source, Path) else "an image"
         warnings.warn(f"{name} has {frames} frames: the first is taken", DataWarning, stacklevel=2)
     return pixels
 
@@ -167,7 +167,7 @@ def _fit(image: Any, size: tuple[int, int], fit: str, background: str) -> Any:
     if fit == "pad":
         red, green, blue = ImageColor.getrgb(background)[:3]
         grey = ImageColor.getcolor(background, "L")
-        colours = {"L": grey, "LA": (grey, 0), "RGB": (red, green, blue)}
+        colours: dict[str, Any] = {"L": grey, "LA": (grey, 0), "RGB": (red, green, blue)}
         return ImageOps.pad(image, size, how, colours.get(image.mode, (red, green, blue, 0)))
     return image.resize(size, how)
 
@@ -189,7 +189,7 @@ def convert_array(images: NDArray[Any], pixels: Pixels) -> NDArray[Any]:
 
 
 def over_white(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images (..., c) of 2 or 4 channels, whose last is alpha, as grey or colour on white."""
+    """Return images (..., c) on white; the last of 2 or 4 channels is alpha."""
     if pixels.shape[-1] in (1, 3):
         return pixels
     alpha = pixels[..., -1:].astype(np.float32) / 255

@@ -106,8 +106,10 @@ LIKELIHOODS: dict[str, Any] = {
 def logistic_terms(x: Array, mean: Array, scale: Array) -> Array:
     """Return the log-probability of every value, in the shape of ``x``."""
     half = np.float32(0.5 / (LEVELS - 1))
-    centred = np.rint(x * (LEVELS - 1)) / np.float32(LEVELS - 1) - mean
-    upper, lower = (centred + half) / scale, (centred - half) / scale
+    levels = np.rint(x * np.float32(LEVELS - 1))
+    centred = levels / np.float32(LEVELS - 1) - mean
+    upper: Array = (centred + half) / scale
+    lower: Array = (centred - half) / scale
     log_upper, log_lower = _log_sigmoid(upper), -_softplus(lower)  # log F(upper), log(1 - F(lower))
     # F(u) - F(l) = F(u) (1 - F(l)) (1 - exp(l - u)), which loses no digits in either tail.
     inside = log_upper + log_lower + np.log(-np.expm1(lower - upper))

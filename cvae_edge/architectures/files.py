@@ -52,8 +52,8 @@ def load_model(path: Path, architecture: keras.Model | None = None) -> keras.Mod
     for name, class_name in _layers(config):
         if class_name == "Lambda":
             raise ConfigError(
-                f"{path} holds the Lambda layer {name}, which would run code from the file: replace "
-                "it by a layer of Keras"
+                f"{path} holds the Lambda layer {name}, which would run code from the file: "
+                "replace it by a layer of Keras"
             )
         if not _is_known(class_name):
             unknown[class_name] = type(class_name, (Placeholder,), {})
@@ -100,7 +100,7 @@ def _read_config(path: Path) -> tuple[Any, str | None]:
             with zipfile.ZipFile(path) as archive:
                 version = json.loads(archive.read("metadata.json")).get("keras_version")
                 return json.loads(archive.read("config.json")), version
-        import h5py
+        import h5py  # type: ignore[import-untyped]
 
         with h5py.File(path, "r") as file:
             text, version = file.attrs.get("model_config"), file.attrs.get("keras_version")

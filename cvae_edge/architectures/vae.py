@@ -18,9 +18,9 @@ ROLES = ("encoder", "decoder")
 class VAE:
     """An encoder and a decoder, functional Keras models without randomness when they are called.
 
-    The encoder maps ``x`` (n, h, w, c) to ``mean`` and ``logvar``, each (n, latent_dim), the decoder
-    ``z`` (n, latent_dim) to ``x_logits`` (n, h, w, c); outputs are dictionaries. Layers that behave
-    otherwise in training, such as dropout and batch normalization, may be among theirs.
+    The encoder maps ``x`` (n, h, w, c) to ``mean`` and ``logvar``, each (n, latent_dim), the
+    decoder ``z`` (n, latent_dim) to ``x_logits`` (n, h, w, c); outputs are dictionaries. Layers
+    that behave otherwise in training, such as dropout and batch normalization, may be among them.
     """
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model) -> None:

@@ -147,7 +147,8 @@ def main() -> None:
     requests = _requests(sys.stdin)
     request = requests.get()
     fields = request["configuration"]
-    engine = Engine(*(tuple(v) if isinstance(v, list) else v for v in fields["engine"]))
+    values: list[Any] = [tuple(v) if isinstance(v, list) else v for v in fields["engine"]]
+    engine = Engine(*values)
     register(engine)  # one that the asking process was told of is not in this one's table
     configuration = Configuration(**{**fields, "files": tuple(fields["files"]), "engine": engine})
     worker = Worker(request["source"], configuration)

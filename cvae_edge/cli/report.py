@@ -55,8 +55,8 @@ def print_bundle(opened: Bundle) -> None:
     for artifact in manifest.artifacts:
         if artifact not in known:
             typer.echo(
-                f"{artifact.file} is of a kind that this cvae-edge does not know ({artifact.format} "
-                f"{artifact.role}, {artifact.precision}): a newer one may."
+                f"{artifact.file} is of a kind that this cvae-edge does not know "
+                f"({artifact.format} {artifact.role}, {artifact.precision}): a newer one may."
             )
 
 

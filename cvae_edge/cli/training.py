@@ -245,10 +245,16 @@ def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default")
             )
 
         models = (plan.vae.encoder, plan.vae.decoder) if plan.vae else None
-        options = {"models": models, "resume": resume, "strategy": strategy}
         try:
             return train(
-                out, config, plan.dataset, **options, on_progress=on_progress, on_epoch=on_epoch
+                out,
+                config,
+                plan.dataset,
+                models=models,
+                resume=resume,
+                strategy=strategy,
+                on_progress=on_progress,
+                on_epoch=on_epoch,
             )
         except Stopped:
             bar.stop()
@@ -264,11 +270,11 @@ def _intention(plan: Plan) -> str:
     text += f"likelihood {training.likelihood}, {training.epochs} epochs"
     if plan.dataset is None:
         return f"{text}."
-    binarize = plan.dataset.binarize
+    binarize, images = plan.dataset.binarize, len(plan.dataset.train)
     scale = {"gaussian": (1.0,), "logistic": (1.0,)}.get(training.likelihood, ())
     nats = unit(make_likelihood(training.likelihood, scale), binarize)
     pixels = {"none": "as they are", "threshold": "thresholded at 0.5", "draw": "drawn anew"}
-    return f"{text}, on {len(plan.dataset.train)} images, pixels {pixels[binarize]}; values are {nats}."
+    return f"{text}, on {images} images, pixels {pixels[binarize]}; values are {nats}."
 
 
 def print_summary(run: Run) -> None:

@@ -81,7 +81,7 @@ def read_idx_folder(folder: Path) -> tuple[Split, Split | None]:
 
 
 def read_npz(path: Path) -> tuple[Split, Split | None]:
-    """Read ``x_train`` and ``x_test``, or ``x`` alone; ``y_train``, ``y_test``, ``y`` are labels.
+    """Read ``x_train`` and perhaps ``x_test``, or ``x``; ``y_train``, ``y_test``, ``y`` are labels.
 
     Raises:
         DataError: it cannot be read, holds other arrays, or they are no images.
@@ -91,16 +91,16 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
             arrays = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
-    if "x_train" in arrays and "x_test" in arrays:
-        return (
-            _split(arrays["x_train"], arrays.get("y_train"), f"x_train of {path}"),
-            _split(arrays["x_test"], arrays.get("y_test"), f"x_test of {path}"),
+    name = next((name for name in ("x_train", "x") if name in arrays), None)
+    if name is None:
+        raise DataError(
+            f"{path} must hold the arrays x_train and perhaps x_test, or x, got "
+            f"{sorted(arrays) or 'none'}"
         )
-    if "x" in arrays:
-        return _split(arrays["x"], arrays.get("y"), f"x of {path}"), None
-    raise DataError(
-        f"{path} must hold the arrays x_train and x_test, or x, got {sorted(arrays) or 'none'}"
-    )
+    train = _split(arrays[name], arrays.get(name.replace("x", "y", 1)), f"{name} of {path}")
+    if name == "x" or "x_test" not in arrays:
+        return train, None
+    return train, _split(arrays["x_test"], arrays.get("y_test"), f"x_test of {path}")
 
 
 def _split(images: Any, labels: Any, what: str) -> Split:

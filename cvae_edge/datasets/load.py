@@ -30,10 +30,13 @@ def load_dataset(config: DataConfig) -> Dataset:
         config.background,
         config.binarize or _default_binarize(config.source, train),
     ).checked()
-    train, test = (
-        part and Split(convert_array(part.images, pixels), part.labels) for part in (train, test)
-    )
+    train = _converted(train, pixels)
+    test = None if test is None else _converted(test, pixels)
     return make_dataset(config.source, train, test, config.validation, pixels)
+
+
+def _converted(split: Split, pixels: Pixels) -> Split:
+    return Split(convert_array(split.images, pixels), split.labels)
 
 
 def _default_binarize(source: str, train: Split) -> Binarize:

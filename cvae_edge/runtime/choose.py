@@ -40,7 +40,7 @@ def choose_format(manifest: Manifest, format: str = "auto") -> str:
 
 
 def choose_pair(manifest: Manifest, format: str, precision: str) -> list[Artifact]:
-    """Return the decoder and the encoder, or the one that the bundle has; see ``choose_artifact``."""
+    """Return an encoder and a decoder, or the one that is there; see ``choose_artifact``."""
     there = [role for role in _ROLES if _artifacts(manifest, role, format)]
     return [choose_artifact(manifest, role, format, precision) for role in there]
 

@@ -33,7 +33,7 @@ class DeviceCodec(Codec):
         fitting = max(CHUNK, min(_WHOLE, _WHOLE_PIXELS // (height * width)))
         self.whole = 1 << fitting.bit_length() - 1  # images in a run of an engine that threads
         latents = (model.latent_dim,)
-        shapes = {
+        shapes: dict[str, dict[str, tuple[int, ...]]] = {
             "encoder": {"mean": latents, "logvar": latents},
             "decoder": {"x_logits": model.image_shape},
         }

@@ -47,7 +47,8 @@ def verify_bundle(bundle: Bundle, threads: int | None = None, provider: str = "c
 
     Returns:
         One check an artifact, in the manifest's order. What cannot be checked is ``skipped``: a
-        format whose engine is not known or installed, and every file of a bundle without golden.npz.
+        format whose engine is not known or installed, and all files of a bundle without
+        golden.npz.
 
     Raises:
         BundleError: a file is missing, was changed, or cannot be opened.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ from cvae_edge.training.evaluate import trained_codec
 from cvae_edge.training.run import Run, RunConfig, check_new
 from cvae_edge.training.summary import fit_on, summarize
 
-Model = keras.Model | str | Path
+Model: TypeAlias = keras.Model | str | Path
 SPREADS = ("variance", "std")
 _IMAGES = 1000  # that the checks look at
 _MOST_NATS = 1e4  # of KL for each latent: no trained model comes near

@@ -27,8 +27,8 @@ def make_scale(vae: VAE, config: TrainConfig) -> tf.Variable | None:
     """Return what the likelihood learns beside the weights; None if that is nothing.
 
     For ``gaussian`` it is the mean squared error, whose root is the best standard deviation
-    (sigma-VAE: Rybkin et al. 2021, equation 6), averaged over recent steps; the gradient of the loss
-    at the best one is that with the standard deviation held fixed. For ``logistic`` it is the
+    (sigma-VAE: Rybkin et al. 2021, equation 6), averaged over recent steps; the gradient of the
+    loss at the best one is that with the standard deviation held fixed. For ``logistic`` it is the
     logarithm of each channel's scale, which the optimizer trains.
     """
     first = _FIRST_SCALE.get(config.likelihood)

@@ -32,8 +32,8 @@ def fit_on(codec: Codec, dataset: Dataset, name: str) -> Likelihood:
     x = draw_binary(images[: min(_IMAGES, fitting)], dataset.binarize)
     mean, logvar = codec.encode(x)
     eps = noise.standard_normal(len(x), mean.shape[1], _STREAM)
-    likelihood = fit_likelihood(name, x, codec.decode(reparameterize(mean, logvar, eps)))
-    return likelihood
+    fitted: Likelihood = fit_likelihood(name, x, codec.decode(reparameterize(mean, logvar, eps)))
+    return fitted
 
 
 def summarize(codec: Codec, dataset: Dataset, likelihood: Likelihood) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def _even_out(
     scale /= np.exp(np.log(scale).mean())
     # Flat values have their channels last: channel i of every pixel is i modulo their number.
     divided = np.tile(scale, len(bias) // channels)
-    weights[call.layer.name] = [output_scaled(call.layer, kernel, 1 / divided), bias / divided]
+    inverse = (1 / divided).astype(np.float32)
+    weights[call.layer.name] = [output_scaled(call.layer, kernel, inverse), bias * inverse]
     for user in following:
         kernel, bias = weights[user.layer.name]
         axis = _input_axis(user.layer)

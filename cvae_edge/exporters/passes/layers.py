@@ -39,7 +39,7 @@ def convolve(
         for pad, size, k, s in zip(pads, h.shape[1:3], kernel.shape[:2], stride, strict=True)
     )
     if not same:
-        h = crop(h, tuple((max(0, -a), max(0, -b)) for a, b in pads))  # type: ignore[arg-type]
+        h = crop(h, tuple((max(0, -a), max(0, -b)) for a, b in pads))
         added = tuple((max(0, a), max(0, b)) for a, b in pads)
         h = layers.ZeroPadding2D(added)(h) if any(map(any, added)) else h
     layer = layers.Conv2D(

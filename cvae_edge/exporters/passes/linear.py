@@ -29,23 +29,27 @@ class Linear:
 
     @property
     def scale(self) -> tuple[int, int]:
+        """Outputs for each input, along height and width."""
         return self.rows.scale, self.columns.scale
 
     @property
     def few(self) -> bool:
-        return self.kernel.shape[-1] <= LANES // 4
+        """Whether its output channels leave most of a register empty."""
+        return bool(self.kernel.shape[-1] <= LANES // 4)
 
     def products(self, rows: Window, columns: Window) -> float:
         """Products for each pixel of a convolution of blocks, in full registers."""
         outputs = len(rows.taps) * len(columns.taps)
         lanes = -(-outputs * self.kernel.shape[-1] // LANES) * LANES
-        return rows.size * columns.size * lanes / outputs
+        return float(rows.size * columns.size * lanes / outputs)
 
     def blocks(self, block: int, cell: int = 1) -> tuple[Window, Window]:
+        """Return the windows of blocks of ``block`` x ``block`` pixels."""
         outputs = list(range(block))
         return window(self.rows, outputs, block, cell), window(self.columns, outputs, block, cell)
 
     def phases(self) -> list[tuple[Window, Window]]:
+        """Return the windows of every phase, in depth-to-space's order."""
         s, t = self.scale
         columns = [window(self.columns, [q], t) for q in range(t)]
         return [(window(self.rows, [p], s), c) for p in range(s) for c in columns]
@@ -99,7 +103,7 @@ def linear_of(layer: Any, x: Any) -> Linear | None:
         axes = [
             a._replace(shift=(a.kernel - 1) * a.dilation - a.shift, transposed=False) for a in axes
         ]
-    return Linear(kernel, np.asarray(layer.bias), *axes, layer.activation)
+    return Linear(kernel, np.asarray(layer.bias), axes[0], axes[1], layer.activation)
 
 
 def _cropped(size_in: int, size_out: int, span: int, stride: int, padding: str) -> int:

@@ -55,6 +55,7 @@ class Upsampled(Lazy):
     call: Call
 
     def whole(self) -> Any:
+        """Return it, upsampled."""
         return self.call.layer(self.small)
 
 

@@ -29,6 +29,10 @@ from cvae_edge.quiet import quiet
 DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
 OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18
 BATCH = "n"
+# 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640 fits,
+# 2 * 255 * 127 saturates: this is right on every processor. Dense layers are a small part of the
+# work and cost the most nats, by rounding z, so they keep to floats.
+_SCHEME = Scheme(conv_levels=64, convolutions_alone=True)
 
 
 def emit(
@@ -58,7 +62,7 @@ def emit(
     elif precision == "dynamic_range":
         onnx_int8.store_kernels(model.graph)
     elif precision == "int8":
-        onnx_int8.to_int8(model, TARGET.scheme)
+        onnx_int8.to_int8(model, _SCHEME)
     _shorten_names(model.graph)
     del model.metadata_props[:]
     for name, value in (facts or {}).items():
@@ -74,7 +78,7 @@ def _convert(network: keras.Model, opset: int) -> onnx.ModelProto:
     signature = [tf.TensorSpec((None, *t.shape[1:]), name=t.name) for t in network.inputs]
     call = tf.function(lambda *values: network(dict(zip(names, values, strict=True))))
     with quiet():
-        model, _ = tf2onnx.convert.from_function(call, signature, opset=opset)
+        model: onnx.ModelProto = tf2onnx.convert.from_function(call, signature, opset=opset)[0]
     _fuse_biases(model.graph)
     _tidy(model, network)
     return model
@@ -115,7 +119,7 @@ def _tidy(model: onnx.ModelProto, network: keras.Model) -> None:
 
 
 def _shorten_names(graph: onnx.GraphProto) -> None:
-    """Name tensors and nodes after their operators: Conv_3, Conv_3_kernel; TensorFlow's are long."""
+    """Name tensors and nodes after their operators, such as Conv_3: TensorFlow's names are long."""
     fixed = {t.name for t in (*graph.input, *graph.output)}
     names = {name: name for name in fixed}
     for i, node in enumerate(graph.node):
@@ -217,10 +221,7 @@ TARGET = Target(
         "int8": "polyphase",
     },
     emit=emit,
-    # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640
-    # fits, 2 * 255 * 127 saturates: this is right on every processor. Dense layers are a small part
-    # of the work and cost the most nats, by rounding z, so they keep to floats.
-    scheme=Scheme(conv_levels=64, convolutions_alone=True),
+    scheme=_SCHEME,
     count_operators=onnx_int8.count_operators,
     plain=plain,
     make_call=make_call,

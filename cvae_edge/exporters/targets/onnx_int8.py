@@ -135,7 +135,7 @@ class _Edit:
         self._makers |= {integers: q, floats: dq}
         users = [user for user in self._users[name] if user is not node]
         self._users |= {name: [*users, q], integers: [dq], floats: [node]}
-        return q
+        return q  # type: ignore[no-any-return]
 
     def quantize_kernel(self, node: onnx.NodeProto, levels: int) -> None:
         """Give a convolution of integers an s8 kernel and an s32 bias."""
