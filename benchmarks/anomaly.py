@@ -43,7 +43,7 @@ def make_bundle(digit: int, images: int, epochs: int, folder: Path) -> dict[str,
     """Train without ``digit``, export to ``folder``/bundle and return the run's summary."""
     from cvae_edge.exporters.export import export_bundle
     from cvae_edge.training.run import RunConfig
-    from cvae_edge.training.train import train
+    from cvae_edge.training.launch import train
 
     mnist = load_dataset(DataConfig(validation=0))
     kept = [np.flatnonzero(split.labels != digit) for split in (mnist.train, mnist.test)]
@@ -52,7 +52,7 @@ def make_bundle(digit: int, images: int, epochs: int, folder: Path) -> dict[str,
     np.savez(data, x_train=mnist.train.images[drawn], x_test=mnist.test.images[kept[1]])
     config = RunConfig(
         ModelConfig(),
-        DataConfig(str(data), binarize="static"),
+        DataConfig(str(data), binarize="threshold"),
         dataclasses.replace(
             RECIPES["fast"], epochs=epochs, warmup_epochs=0.25, average_epochs=0.05
         ),

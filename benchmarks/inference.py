@@ -102,7 +102,7 @@ def write_inputs(run: Path, folder: Path) -> None:
     from cvae_edge.training.framework import import_tensorflow
 
     import_tensorflow()
-    from cvae_edge.datasets import draw_binary
+    from cvae_edge.preprocess import draw_binary
     from cvae_edge.elbo import reparameterize
     from cvae_edge.exporters.calibration import calibration_set
     from cvae_edge.exporters.naive import naive_export

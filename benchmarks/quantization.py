@@ -35,7 +35,7 @@ from cvae_edge.exporters.naive import naive_export  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
 from cvae_edge.manifest import Artifact  # noqa: E402
-from cvae_edge.runtime.graph import open_graph  # noqa: E402
+from cvae_edge.runtime.engines import open_session  # noqa: E402
 
 
 def pairs(bundle: Bundle) -> dict[str, float]:
@@ -131,7 +131,7 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
 def codec(artifact: Artifact, content: bytes, subject: Subject) -> HalfCodec:
     """Any tool's file with the trained model's other half; tools name tensors as they like."""
     inputs, outputs = tflite.tensors(content)
-    graph = open_graph(artifact._replace(inputs=inputs, outputs=outputs), content)
+    graph = open_session(artifact._replace(inputs=inputs, outputs=outputs), content)
     wanted = [t.name for t in artifact.outputs]
 
     def run(**values: np.ndarray) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from cvae_edge.elbo import evaluate  # noqa: E402
 from cvae_edge.training.evaluate import TrainedCodec  # noqa: E402
 from cvae_edge.training.model import VAE  # noqa: E402
 from cvae_edge.training.run import Run, RunConfig  # noqa: E402
-from cvae_edge.training.train import train  # noqa: E402
+from cvae_edge.training.launch import train  # noqa: E402
 
 SEED_100_EPOCHS = -78.26  # test ELBO in nats of the seed's recipe after its 100 epochs
 

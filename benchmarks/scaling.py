@@ -70,7 +70,7 @@ def export_untrained(config: ModelConfig, folder: Path) -> None:
                 opset=onnx.opset_of(model),
             )
         )
-    write_manifest(folder, Manifest("untrained", config, "static", tuple(artifacts), {}, {}, {}))
+    write_manifest(folder, Manifest("untrained", config, "threshold", tuple(artifacts), {}, {}, {}))
 
 
 def peak_megabytes() -> float:

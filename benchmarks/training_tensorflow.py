@@ -32,7 +32,7 @@ def ours(images: np.ndarray, batch_size: int) -> Turn:
     config = TrainConfig(batch_size=batch_size)
     vae = VAE(ModelConfig())
     step = make_step(
-        vae, make_optimizer(vae, config, 1), config, "static", tf.distribute.get_strategy()
+        vae, make_optimizer(vae, config, 1), config, "threshold", tf.distribute.get_strategy()
     )
 
     def turn() -> None:

@@ -95,7 +95,8 @@ def read_image(
         background: what lies under transparent pixels where no alpha is kept.
 
     Warns:
-        DataWarning: an animation, of which the first frame is taken.
+        DataWarning: an animation, of which the first frame is taken; or a transparent image that
+            cannot be seen on the background.
 
     Raises:
         DataError: the file is no readable image.
@@ -109,15 +110,26 @@ def read_image(
             # A few bytes can ask for gigabytes: Pillow warns from 89 million pixels on.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             opened = Image.open(content, formats=_FORMATS)
-            frames = getattr(opened, "n_frames", 1)
+            frames, is_clear = getattr(opened, "n_frames", 1), _shows_background(opened)
             pixels = convert_image(opened, size, channels, fit, background)
     except Exception as error:  # Pillow's readers of some thirty formats raise whatever comes up
         name = f"{source} is " if isinstance(source, Path) else ""
         raise DataError(f"{name}not a readable image: {error}") from error
+    name = str(source) if isinstance(source, Path) else "an image"
     if frames > 1:
-        name = str(source) if isinstance(source, Path) else "an image"
         warnings.warn(f"{name} has {frames} frames: the first is taken", DataWarning, stacklevel=2)
+    if is_clear and pixels.min() == pixels.max():
+        why = f"{name} is all of one colour on the background {background}: give another"
+        warnings.warn(why, DataWarning, stacklevel=2)
     return pixels
+
+
+def _shows_background(image: Any) -> bool:
+    """Whether a Pillow image is transparent in some places and not in others."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return False
+    low, high = image.convert("RGBA").getchannel("A").getextrema()
+    return bool(low < high)
 
 
 def convert_image(

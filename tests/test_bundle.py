@@ -24,7 +24,7 @@ def parse(content: Any) -> Manifest:
 
 
 def empty(name: str) -> Manifest:
-    return Manifest(name, ModelConfig(), "static", (), {}, {}, {})
+    return Manifest(name, ModelConfig(), "threshold", (), {}, {}, {})
 
 
 def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
-from scipy import integrate, special, stats
+from scipy import integrate, stats
 
 from cvae_edge import elbo
+from cvae_edge.codec import Codec
 from cvae_edge.errors import ConfigError
+from cvae_edge.likelihoods import Bernoulli, make_likelihood
 
 
 @pytest.fixture
@@ -16,20 +18,6 @@ def draws():
 def test_reparameterize_scales_by_the_standard_deviation(draws):
     mean, logvar, eps, z = draws
     np.testing.assert_allclose(z, mean + np.sqrt(np.exp(logvar)) * eps, rtol=1e-6)
-
-
-def test_log_bernoulli_is_scipys_log_probability_summed_over_pixels():
-    rng = np.random.default_rng(1)
-    x = rng.integers(0, 2, (3, 4, 4, 1)).astype(np.float32)
-    logits = rng.normal(0, 3, x.shape).astype(np.float32)
-    expected = stats.bernoulli.logpmf(x, special.expit(logits.astype(np.float64))).sum((1, 2, 3))
-    np.testing.assert_allclose(elbo.log_bernoulli(x, logits), expected, rtol=1e-5)
-
-
-def test_log_bernoulli_stays_finite_at_extreme_logits():
-    x = np.array([1, 0, 1, 0], np.float32).reshape(4, 1, 1, 1)
-    logits = np.array([1e4, 1e4, -1e4, -1e4], np.float32).reshape(4, 1, 1, 1)
-    np.testing.assert_allclose(elbo.log_bernoulli(x, logits), [0, -1e4, -1e4, 0])
 
 
 def test_kl_sample_is_scipys_log_q_minus_log_p(draws):
@@ -56,7 +44,7 @@ def test_kl_sample_has_kl_analytic_as_its_mean():
     assert abs(samples.mean() - elbo.kl_analytic(mean, logvar)[0]) < 4 * standard_error
 
 
-class LineCodec:
+class LineCodec(Codec):
     """One latent: logits are a line in it. Its marginal likelihood is an integral over z."""
 
     def encode(self, x):
@@ -70,7 +58,7 @@ class LineCodec:
     def log_marginal(self, x):
         def density(z):
             logits = self.decode(np.array([[z]], np.float32))
-            return np.exp(elbo.log_bernoulli(x, logits)[0]) * stats.norm.pdf(z)
+            return np.exp(Bernoulli().log_prob(x, logits)[0]) * stats.norm.pdf(z)
 
         return np.log(integrate.quad(density, -8, 8)[0])
 
@@ -82,20 +70,21 @@ def images():
 
 def test_iwae_approaches_the_marginal_likelihood_and_elbo_stays_below(images):
     codec = LineCodec()
-    bounds = elbo.image_bounds(codec, images, samples=4000)
+    bounds = elbo.image_bounds(codec, images, Bernoulli(), samples=4000)
     exact = [codec.log_marginal(image[np.newaxis]) for image in images]
     np.testing.assert_allclose(bounds["iwae"], exact, atol=0.02)
     assert (bounds["elbo"] < bounds["iwae"]).all()
 
 
 def test_one_sample_makes_elbo_and_iwae_equal(images):
-    bounds = elbo.image_bounds(LineCodec(), images, samples=1)
+    bounds = elbo.image_bounds(LineCodec(), images, Bernoulli(), samples=1)
     np.testing.assert_array_equal(bounds["elbo"], bounds["iwae"])
 
 
 def test_evaluate_gives_the_same_for_every_batch_size(images):
     results = [
-        elbo.evaluate(LineCodec(), images, "none", samples=3, batch_size=size) for size in (1, 3, 7)
+        elbo.evaluate(LineCodec(), images, "threshold", Bernoulli(), samples=3, batch_size=size)
+        for size in (1, 3, 7)
     ]
     for result in results[1:]:
         np.testing.assert_allclose(result.elbo, results[0].elbo, rtol=1e-6)
@@ -103,23 +92,47 @@ def test_evaluate_gives_the_same_for_every_batch_size(images):
 
 
 def test_evaluate_states_the_standard_error_of_the_mean(images):
-    bounds = elbo.image_bounds(LineCodec(), images, samples=2)
-    result = elbo.evaluate(LineCodec(), images, "static", samples=2)
+    bounds = elbo.image_bounds(LineCodec(), images, Bernoulli(), samples=2)
+    result = elbo.evaluate(LineCodec(), images, "threshold", Bernoulli(), samples=2)
     assert result.elbo == pytest.approx(bounds["elbo"].mean())
     assert result.elbo_standard_error == pytest.approx(bounds["elbo"].std() / np.sqrt(7))
 
 
 def test_evaluate_refuses_no_images_and_no_samples(images):
     with pytest.raises(ConfigError, match="samples must be at least 1, got 0"):
-        elbo.evaluate(LineCodec(), images, "none", samples=0)
+        elbo.evaluate(LineCodec(), images, "none", Bernoulli(), samples=0)
     with pytest.raises(ConfigError, match="must be images"):
-        elbo.evaluate(LineCodec(), images[:0], "none")
+        elbo.evaluate(LineCodec(), images[:0], "none", Bernoulli())
 
 
 def test_pixels_drawn_by_chance_do_not_depend_on_the_batch_size():
     grey = np.random.default_rng(4).uniform(size=(7, 2, 2, 1)).astype(np.float32)
     results = [
-        elbo.evaluate(LineCodec(), grey, "dynamic", batch_size=size).reconstruction
+        elbo.evaluate(LineCodec(), grey, "draw", Bernoulli(), batch_size=size).reconstruction
         for size in (1, 3, 7)
     ]
     np.testing.assert_allclose(results, results[0], rtol=1e-6)
+
+
+def test_grey_images_get_a_psnr_of_the_reconstructions_that_were_drawn(images):
+    grey = np.random.default_rng(5).uniform(size=(7, 2, 2, 1)).astype(np.float32)
+    result = elbo.evaluate(LineCodec(), grey, "none", make_likelihood("gaussian", [0.3]), samples=2)
+    bounds = elbo.image_bounds(
+        LineCodec(), grey, make_likelihood("gaussian", [0.3]), 2, with_error=True
+    )
+    assert result.psnr == pytest.approx(-10 * np.log10(bounds["squared_error"].mean()))
+    assert elbo.evaluate(LineCodec(), images, "threshold", Bernoulli()).psnr is None
+
+
+def test_bits_per_dimension_are_given_where_pixels_have_256_levels(images):
+    likelihood = make_likelihood("logistic", [0.2])
+    result = elbo.evaluate(LineCodec(), images, "none", likelihood)
+    assert result.bits_per_dim == pytest.approx(-result.elbo / (4 * np.log(2)))
+    assert elbo.evaluate(LineCodec(), images, "none", Bernoulli()).bits_per_dim is None
+
+
+@pytest.mark.parametrize(
+    ("value", "budget"), [(-80.0, 0.5), (2500.0, 0.5), (-2500.1, 0.50002), (1e5, 20.0)]
+)
+def test_a_file_may_lose_half_a_nat_or_a_share_of_a_large_elbo(value, budget):
+    assert elbo.loss_budget(value) == pytest.approx(budget)

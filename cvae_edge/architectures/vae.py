@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,7 +103,10 @@ class VAE:
 
 
 def reason(error: Exception) -> str:
-    """Return the first sentence of Keras' and TensorFlow's long messages."""
+    """Return the sentence of Keras' and TensorFlow's long messages that says why."""
+    unknown = re.search(r"Could not locate class '\w+'", str(error))
+    if unknown:
+        return unknown[0].lower()[0] + unknown[0][1:]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0].removesuffix(".")[:300]
 

@@ -30,8 +30,9 @@ def load_dataset(config: DataConfig) -> Dataset:
         config.background,
         config.binarize or _default_binarize(config.source, train),
     ).checked()
-    train = _converted(train, pixels)
-    test = None if test is None else _converted(test, pixels)
+    if config.image_size or config.channels:
+        train = _converted(train, pixels)
+        test = None if test is None else _converted(test, pixels)
     return make_dataset(config.source, train, test, config.validation, pixels)
 
 

@@ -38,7 +38,8 @@ def make_scale(vae: VAE, config: TrainConfig) -> tf.Variable | None:
         return tf.Variable(
             first**2, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
-    return keras.Variable(np.full(vae.image_shape[2], np.log(first)), name="log_scale")
+    start = np.full(vae.image_shape[2], np.log(first), np.float32)
+    return keras.Variable(start, dtype="float32", name="log_scale")
 
 
 def make_optimizer(

@@ -9,7 +9,7 @@ import pytest
 
 from cvae_edge.benchmark.on_device import open_on_device
 from cvae_edge.benchmark.subject import make_inputs
-from cvae_edge.runtime.graph import open_decoder, open_graph
+from cvae_edge.runtime.engines import open_session
 
 
 @pytest.mark.parametrize("role", ["encoder", "decoder"])
@@ -20,9 +20,9 @@ def test_bound_runs_take_the_inputs_in_turn_and_give_what_unbound_ones_give(tiny
     run = open_on_device(artifact, content, 1, "cpu", inputs, "cpu")
     for values in (*inputs, inputs[0]):
         if role == "decoder":
-            expected = [open_decoder(artifact, content, 1).images(values["z"])]
+            expected = [open_session(artifact, content, 1).images(values["z"])]
         else:
-            expected = list(open_graph(artifact, content, 1)(**values).values())
+            expected = list(open_session(artifact, content, 1)(**values).values())
         got = [value.numpy() for value in run()]
         assert len(got) == len(expected)
         for a, b in zip(got, expected, strict=True):

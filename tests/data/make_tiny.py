@@ -17,8 +17,8 @@ import numpy as np
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
 from cvae_edge.datasets import load_dataset
 from cvae_edge.exporters.export import export_bundle
+from cvae_edge.training.launch import train
 from cvae_edge.training.run import RunConfig
-from cvae_edge.training.train import train
 
 MODEL = ModelConfig(
     image_shape=(8, 8, 1),
@@ -47,7 +47,7 @@ def main() -> None:
         )
         config = RunConfig(
             MODEL,
-            DataConfig("mnist8.npz", binarize="static"),
+            DataConfig("mnist8.npz", binarize="threshold"),
             TrainConfig(epochs=4, learning_rate=5e-3, warmup_epochs=0.5, final_rate=0.02),
         )
         train(Path(folder) / "run", config)

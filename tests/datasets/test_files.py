@@ -78,8 +78,11 @@ def test_labels_must_be_as_many_as_images(folder):
     ("arrays", "message"),
     [
         ({}, "got none"),
-        ({"images": np.zeros((4, 8, 8))}, r"x_train and x_test, or x, got \['images'\]"),
-        ({"x": np.zeros((4, 8, 8), np.int32)}, "uint8 or floating point in .0, 1., got int32"),
+        ({"images": np.zeros((4, 8, 8))}, r"x_train and perhaps x_test, or x, got \['images'\]"),
+        (
+            {"x": np.zeros((4, 8, 8), np.int32)},
+            "uint8, uint16 or floating point in .0, 1., got int32",
+        ),
         ({"x": np.zeros((4, 64))}, r"got \(4, 64\)"),
         ({"x": np.full((4, 8, 8), np.nan)}, "got NaN"),
         ({"x": np.full((4, 8, 8), 255.0)}, "got values from 255 to 255"),
@@ -104,3 +107,16 @@ def test_a_half_written_npz_is_named(tmp_path):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"d\.npz cannot be read as \.npz"):
             read_npz(path)
+
+
+def test_labels_may_be_a_column(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((40, 8, 8)), y=np.arange(40).reshape(40, 1))
+    train, _ = read_npz(tmp_path / "d.npz")
+    assert train.labels.tolist() == list(range(40))
+
+
+def test_training_images_alone_are_split(tmp_path):
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((40, 8, 8)), test_masks=np.zeros(3))
+    train, test = read_npz(tmp_path / "d.npz")
+    assert len(train) == 40
+    assert test is None

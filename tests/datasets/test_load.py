@@ -3,8 +3,9 @@ import pytest
 from conftest import MNIST_IDX, blobs
 
 from cvae_edge.config import DataConfig
-from cvae_edge.datasets import draw_binary, keras_data, load_dataset, packaged
+from cvae_edge.datasets import keras_data, load_dataset, packaged
 from cvae_edge.errors import ConfigError, DataError
+from cvae_edge.preprocess import draw_binary
 
 
 def test_packaged_mnist_is_all_of_mnist_in_black_and_white():
@@ -36,7 +37,7 @@ def test_mnist_holds_out_5000_validation_images_that_are_not_trained_on():
         5000,
         10000,
     ]
-    assert dataset.binarize == "static"
+    assert dataset.binarize == "threshold"
     counts = np.bincount(dataset.train.labels) + np.bincount(dataset.validation.labels)
     assert counts.tolist() == np.bincount(packaged.read_mnist()[0].labels).tolist()
     assert np.bincount(dataset.validation.labels).min() > 400  # drawn from everywhere
@@ -70,11 +71,26 @@ def test_an_npz_keeps_its_own_test_images(tmp_path):
     np.savez(tmp_path / "d.npz", x_train=numbered(50), x_test=blobs(7))
     dataset = load_dataset(DataConfig(str(tmp_path / "d.npz")))
     assert np.array_equal(dataset.test.images, blobs(7))
-    assert dataset.binarize == "dynamic"
+    assert dataset.binarize == "none"
+    assert dataset.pixels.image_shape == (8, 8, 1)
+
+
+def test_images_of_black_and_white_alone_are_binary(tmp_path):
+    np.savez(tmp_path / "d.npz", x=(blobs(30) > 120).astype(np.uint8) * np.uint8(255))
+    assert load_dataset(DataConfig(str(tmp_path / "d.npz"))).binarize == "threshold"
+
+
+def test_arrays_are_resized_and_made_grey_like_folders(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((20, 16, 8, 3), np.uint8))
+    config = DataConfig(str(tmp_path / "d.npz"), image_size=(8, 12), channels=1, fit="pad")
+    dataset = load_dataset(config)
+    assert dataset.image_shape == (8, 12, 1)
+    assert dataset.pixels.fit == "pad"
+    assert dataset.train.images[0, :, 0].min() == 255  # the white beside it
 
 
 def test_colour_is_left_grey_valued_by_default(tmp_path):
-    np.savez(tmp_path / "d.npz", x=np.zeros((20, 8, 8, 3), np.uint8))
+    np.savez(tmp_path / "d.npz", x=blobs(20).repeat(3, axis=3))
     dataset = load_dataset(DataConfig(str(tmp_path / "d.npz")))
     assert dataset.image_shape == (8, 8, 3)
     assert dataset.binarize == "none"
@@ -83,20 +99,20 @@ def test_colour_is_left_grey_valued_by_default(tmp_path):
 def test_draws_threshold_draw_or_leave():
     grey = np.full((200, 8, 8, 1), 0.3, np.float32)
     grey[0] = 0.5
-    static, drawn, left = (draw_binary(grey, how, seed=1) for how in ("static", "dynamic", "none"))
+    static, drawn, left = (draw_binary(grey, how, seed=1) for how in ("threshold", "draw", "none"))
     assert static[0].min() == 1
     assert static[1:].max() == 0
     assert set(np.unique(drawn)) == {0, 1}
     assert drawn[1:].mean() == pytest.approx(0.3, abs=0.02)
-    assert np.array_equal(drawn, draw_binary(grey, "dynamic", seed=1))
-    assert not np.array_equal(drawn, draw_binary(grey, "dynamic", seed=2))
+    assert np.array_equal(drawn, draw_binary(grey, "draw", seed=1))
+    assert not np.array_equal(drawn, draw_binary(grey, "draw", seed=2))
     assert left is grey
 
 
 def test_static_thresholds_bytes_where_x_over_255_reaches_a_half():
     images = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
     expected = (np.arange(256) / 255 >= 0.5).reshape(1, 16, 16, 1)
-    assert np.array_equal(draw_binary(images, "static", 0), expected)
+    assert np.array_equal(draw_binary(images, "threshold", 0), expected)
 
 
 def test_validation_must_leave_something_to_train_on(tmp_path):

@@ -33,14 +33,14 @@ def bars(n: int, seed: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from cvae_edge.training.launch import train
     from cvae_edge.training.run import RunConfig
-    from cvae_edge.training.train import train
 
     folder = tmp_path_factory.mktemp("tiny")
     np.savez(folder / "bars.npz", x_train=bars(1200, 0), x_test=bars(300, 1))
     config = RunConfig(
         TINY,
-        DataConfig(str(folder / "bars.npz"), binarize="static", validation=200),
+        DataConfig(str(folder / "bars.npz"), binarize="threshold", validation=200),
         TrainConfig(epochs=2, batch_size=50, learning_rate=5e-3),
     )
     train(folder / "run", config)
@@ -54,7 +54,7 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
     out = tmp_path_factory.mktemp("bundles") / "tiny"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cvae_edge.exporters.quantization._ALPHAS", (0.5,))  # one is enough to test
+        patch.setattr("cvae_edge.exporters.int8._ALPHAS", (0.5,))  # one is enough to test
         export_bundle(
             tiny_run,
             out,

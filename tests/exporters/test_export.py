@@ -13,18 +13,19 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from cvae_edge.exporters.networks import decoder_network
+from cvae_edge.exporters.quantization import fake_quantize
 
 from cvae_edge.bundle import Bundle
+from cvae_edge.codec import Codec
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import BundleError, ConfigError, ParityError, RunError
 from cvae_edge.exporters import export as export_module
 from cvae_edge.exporters import tflite
 from cvae_edge.exporters.export import export_bundle
-from cvae_edge.exporters.networks import decoder_network
-from cvae_edge.exporters.quantization import fake_quantize
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import load_subject
-from cvae_edge.runtime.graph import GraphCodec, open_graph
+from cvae_edge.runtime.engines import open_session
 from cvae_edge.runtime.verify import verify_bundle
 
 PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
@@ -59,16 +60,16 @@ def test_the_manifests_elbo_is_what_the_files_give(bundle: Bundle, tiny_run: Pat
     manifest = bundle.manifest
     for pair in manifest.report["pairs"]:
         graphs = [
-            open_graph(a, bundle.read(a))
+            open_session(a, bundle.read(a))
             for a in (
                 manifest.find("encoder", pair["format"], pair["encoder"]),
                 manifest.find("decoder", pair["format"], pair["decoder"]),
             )
         ]
         images = subject.dataset.test.images[: manifest.report["images"]]
-        got = evaluate(GraphCodec(*graphs), images, "static").elbo
+        got = evaluate(Codec(*graphs), images, "threshold").elbo
         assert got == pytest.approx(pair["elbo"], abs=1e-3)
-        trained = evaluate(subject.trained, images, "static").elbo
+        trained = evaluate(subject.trained, images, "threshold").elbo
         assert pair["elbo_difference"] == pytest.approx(got - trained, abs=1e-3)
     assert len(manifest.report["pairs"]) == 2 * len(PRECISIONS) ** 2
 

@@ -15,10 +15,10 @@ from cvae_edge.model_config import ModelConfig
 from cvae_edge.noise import standard_normal
 from cvae_edge.runtime import memory
 from cvae_edge.runtime.codecs import Codecs
-from cvae_edge.runtime.graph import open_decoder, open_graph
+from cvae_edge.runtime.engines import open_session
 from cvae_edge.runtime.memory import available_memory, require_memory
 from cvae_edge.runtime.parallel import Workers
-from cvae_edge.runtime.sigmoid import sigmoid
+from cvae_edge.sigmoid import sigmoid
 
 
 def decoders(tiny) -> list[Artifact]:
@@ -31,8 +31,8 @@ def test_images_are_the_sigmoid_of_the_logits_in_every_file(tiny):
         if artifact.format == "tflite":
             pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
         content = bundle.read(artifact)
-        x_logits = open_graph(artifact, content)(z=z)["x_logits"].astype(np.float64)
-        images = open_decoder(artifact, content).images(z)
+        x_logits = open_session(artifact, content)(z=z)["x_logits"].astype(np.float64)
+        images = open_session(artifact, content).images(z)
         np.testing.assert_allclose(images, 1 / (1 + np.exp(-x_logits)), atol=5e-7)
 
 
@@ -51,7 +51,7 @@ def test_names_that_are_not_the_manifests_are_refused(tiny):
             pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
         renamed = artifact._replace(outputs=(artifact.outputs[0]._replace(name="y"),))
         with pytest.raises(BundleError, match=f"{artifact.file} must have"):
-            open_graph(renamed, bundle.read(artifact))
+            open_session(renamed, bundle.read(artifact))
 
 
 def test_what_is_no_model_is_refused(tiny):
@@ -59,21 +59,21 @@ def test_what_is_no_model_is_refused(tiny):
         if artifact.format == "tflite":
             pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
         with pytest.raises(BundleError, match=f"{artifact.file} cannot be opened"):
-            open_graph(artifact, b"no model")
+            open_session(artifact, b"no model")
 
 
 def test_inputs_of_a_wrong_shape_are_refused(tiny):
     bundle = Bundle.open(tiny)
     artifact = bundle.manifest.find("decoder", "onnx")
     with pytest.raises(BundleError, match="cannot be run"):
-        open_graph(artifact, bundle.read(artifact))(z=np.zeros((1, 5), np.float32))
+        open_session(artifact, bundle.read(artifact))(z=np.zeros((1, 5), np.float32))
 
 
 def test_onnxruntimes_threads_stop_spinning_soon_after_a_run(tiny):
     resource = pytest.importorskip("resource", reason="only Unix counts a process's time so")
     bundle = Bundle.open(tiny)
     artifact = bundle.manifest.find("decoder", "onnx")
-    graph = open_graph(artifact, bundle.read(artifact), threads=2)
+    graph = open_session(artifact, bundle.read(artifact), threads=2)
     graph(z=standard_normal(1, 4))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     for _ in range(10):

@@ -56,7 +56,7 @@ def test_hashes_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def never(*args: object) -> None:
         raise AssertionError("a file was opened before all were hashed")
 
-    monkeypatch.setattr("cvae_edge.runtime.verify.open_graph", never)
+    monkeypatch.setattr("cvae_edge.runtime.verify.open_session", never)
     with (folder / "samples.png").open("ab") as file:
         file.write(b"x")
     with pytest.raises(BundleError, match=r"samples.png was changed or damaged"):
@@ -80,7 +80,7 @@ def test_without_litert_tflite_files_are_skipped_by_name(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
-    monkeypatch.delitem(sys.modules, "cvae_edge.runtime.litert_graph", raising=False)
+    monkeypatch.delitem(sys.modules, "cvae_edge.runtime.engines.litert", raising=False)
     checks = {c.file: c for c in verify_bundle(Bundle.open(folder))}
     assert checks["decoder.tflite"].status == "skipped"
     assert not checks["decoder.tflite"].ok

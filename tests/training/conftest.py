@@ -15,6 +15,6 @@ def tiny_config(tiny_model: ModelConfig, tiny_npz: Path) -> RunConfig:
     """3 epochs of 18 steps on 360 images."""
     return RunConfig(
         tiny_model,
-        DataConfig(str(tiny_npz), validation=40),
+        DataConfig(str(tiny_npz), validation=40, binarize="draw"),
         TrainConfig(epochs=3, batch_size=20, learning_rate=1e-2, average_epochs=0.5),
     )

@@ -1,34 +1,42 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
+from cvae_edge.architectures.presets import build_preset
 from cvae_edge.errors import RunError
+from cvae_edge.likelihoods import make_likelihood
 from cvae_edge.training.run import COLUMNS, Run
+
+
+@pytest.fixture(scope="module")
+def vae(tiny_config):
+    return build_preset(tiny_config.model)
 
 
 def row(epoch):
     return dict.fromkeys(COLUMNS, 0.5) | {"epoch": epoch}
 
 
-def test_a_run_comes_back_as_it_was_made(tiny_config, tmp_path):
-    Run.create(tmp_path / "run", tiny_config)
+def test_a_run_comes_back_as_it_was_made(tiny_config, vae, tmp_path):
+    Run.create(tmp_path / "run", tiny_config, vae)
     run = Run.open(tmp_path / "run")
     assert run.config == tiny_config
     assert run.summary is None
     assert run.history() == []
 
 
-def test_create_refuses_what_is_there_and_leaves_it(tiny_config, tmp_path):
-    Run.create(tmp_path / "run", tiny_config)
+def test_create_refuses_what_is_there_and_leaves_it(tiny_config, vae, tmp_path):
+    Run.create(tmp_path / "run", tiny_config, vae)
     with pytest.raises(RunError, match="already holds a run: continue it with --resume"):
-        Run.create(tmp_path / "run", tiny_config)
+        Run.create(tmp_path / "run", tiny_config, vae)
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("mine")
     (tmp_path / "file").write_text("mine")
     for taken in ("letters", "file"):
         with pytest.raises(RunError, match="exists and is no run folder"):
-            Run.create(tmp_path / taken, tiny_config)
+            Run.create(tmp_path / taken, tiny_config, vae)
     assert (tmp_path / "letters" / "a.txt").read_text() == "mine"
     assert [p.name for p in (tmp_path / "letters").iterdir()] == ["a.txt"]
 
@@ -39,23 +47,23 @@ def test_create_refuses_what_is_there_and_leaves_it(tiny_config, tmp_path):
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: text.replace('"latent_dim": 3', '"latent_dim": 0'), "at least 1, got 0"),
         (
-            lambda text: text.replace('"format_version": 1', '"format_version": 9'),
+            lambda text: text.replace('"format_version": 2', '"format_version": 9'),
             "must have format",
         ),
         (lambda text: text.replace('"beta"', '"gamma"'), "gamma"),
         (lambda text: "[]", "must hold an object"),
     ],
 )
-def test_a_damaged_config_is_named(tiny_config, tmp_path, damage, message):
-    Run.create(tmp_path, tiny_config)
+def test_a_damaged_config_is_named(tiny_config, vae, tmp_path, damage, message):
+    Run.create(tmp_path, tiny_config, vae)
     path = tmp_path / "config.json"
     path.write_text(damage(path.read_text()))
     with pytest.raises(RunError, match=message):
         Run.open(tmp_path)
 
 
-def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, tmp_path):
-    run = Run.create(tmp_path, tiny_config)
+def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, vae, tmp_path):
+    run = Run.create(tmp_path, tiny_config, vae)
     run.start_history(0)
     for epoch in (1, 2, 3):
         run.append_history(row(epoch))
@@ -65,22 +73,34 @@ def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, tmp_path
     assert np.isnan(run.history()[2]["validation_elbo"])
 
 
-def test_weights_that_are_nan_or_cut_short_are_refused(tiny_config, tmp_path):
-    run = Run.create(tmp_path, tiny_config)
+def test_weights_that_are_nan_or_cut_short_are_refused(tiny_config, vae, tmp_path):
+    run = Run.create(tmp_path, tiny_config, vae)
     with pytest.raises(RunError, match="no weights yet"):
         run.read_weights()
-    run.save_weights({"encoder/a": np.array([1, np.nan], np.float32)})
+    bernoulli = make_likelihood("bernoulli")
+    run.save_weights({"encoder/a": np.array([1, np.nan], np.float32)}, bernoulli)
     with pytest.raises(RunError, match=r"must be finite.*encoder/a"):
         run.read_weights()
-    run.save_weights({"encoder/a": np.zeros(1000, np.float32)})
+    run.save_weights({"encoder/a": np.zeros(1000, np.float32)}, bernoulli)
     path = tmp_path / "best.weights.npz"
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(RunError, match="damaged"):
         run.read_weights()
 
 
-def test_summary_marks_the_end(tiny_config, tmp_path):
-    run = Run.create(tmp_path, tiny_config)
+def test_summary_marks_the_end(tiny_config, vae, tmp_path):
+    run = Run.create(tmp_path, tiny_config, vae)
     run.finish({"epochs": 3})
     assert Run.open(tmp_path).summary == {"epochs": 3}
     assert json.loads((tmp_path / "summary.json").read_text()) == {"epochs": 3}
+
+
+def test_a_likelihood_is_kept_with_the_weights_it_belongs_to(tiny_config, vae, tmp_path):
+    train = dataclasses.replace(tiny_config.train, likelihood="gaussian")
+    run = Run.create(tmp_path, dataclasses.replace(tiny_config, train=train), vae)
+    run.save_weights(vae.weights(), make_likelihood("gaussian", [0.125]))
+    run.finish({})
+    again = Run.open(tmp_path)
+    assert again.likelihood() == make_likelihood("gaussian", [0.125])
+    first, second = vae.weights(), again.vae().weights()
+    assert all(np.array_equal(first[name], second[name]) for name in first)

@@ -9,8 +9,8 @@ from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 
+from cvae_edge.training.launch import train  # noqa: E402
 from cvae_edge.training.run import RunConfig  # noqa: E402
-from cvae_edge.training.train import train  # noqa: E402
 
 fields = json.loads(sys.argv[1])
 config = RunConfig(

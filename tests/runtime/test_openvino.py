@@ -15,7 +15,7 @@ from cvae_edge import EdgeCVAE
 from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError
 from cvae_edge.noise import standard_normal
-from cvae_edge.runtime.graph import open_decoder, open_graph
+from cvae_edge.runtime.engines import open_session
 from cvae_edge.runtime.source import open_bundle, reference_bundle
 from cvae_edge.runtime.verify import verify_bundle
 
@@ -91,7 +91,7 @@ def test_sixteen_threads_at_once_get_what_one_gets(tiny, images, precision):
 
 @installed
 def test_few_sizes_are_compiled_however_many_come():
-    from cvae_edge.runtime.openvino_graph import _LARGEST, _SPARE, _sizes
+    from cvae_edge.runtime.engines.openvino import _LARGEST, _SPARE, _sizes
 
     seen = set()
     for n in range(1, 1000):
@@ -108,7 +108,7 @@ def test_what_is_no_model_of_the_manifests_is_refused(tiny):
     content = bundle.read(artifact)
     renamed = artifact._replace(outputs=(artifact.outputs[0]._replace(name="y"),))
     with pytest.raises(BundleError, match=f"{artifact.file} must have the inputs and outputs"):
-        open_graph(renamed, content, provider="openvino")
+        open_session(renamed, content, provider="openvino")
     for damaged in (
         b"",
         b"no model",
@@ -116,7 +116,7 @@ def test_what_is_no_model_of_the_manifests_is_refused(tiny):
         content[: len(content) // 2],
     ):
         with pytest.raises(BundleError, match="cannot be opened by OpenVINO") as raised:
-            open_decoder(artifact, damaged, provider="openvino")
+            open_session(artifact, damaged, provider="openvino")
         assert "\n" not in str(raised.value)
 
 
@@ -125,7 +125,7 @@ def test_what_is_no_model_of_the_manifests_is_refused(tiny):
 def test_inputs_of_a_wrong_shape_are_refused(tiny, shape):
     bundle = Bundle.open(tiny)
     artifact = bundle.manifest.find("decoder", "onnx")
-    graph = open_graph(artifact, bundle.read(artifact), provider="openvino")
+    graph = open_session(artifact, bundle.read(artifact), provider="openvino")
     with pytest.raises(BundleError, match="cannot be run by OpenVINO"):
         graph(z=np.zeros(shape, np.float32))
 
@@ -135,7 +135,7 @@ def test_images_are_the_sigmoid_of_the_logits(tiny):
     bundle, z = Bundle.open(tiny), standard_normal(9, 4)
     for precision in PRECISIONS:
         artifact = bundle.manifest.find("decoder", "onnx", precision)
-        decoder = open_decoder(artifact, bundle.read(artifact), provider="openvino")
+        decoder = open_session(artifact, bundle.read(artifact), provider="openvino")
         x_logits = decoder(z=z)["x_logits"].astype(np.float64)
         np.testing.assert_allclose(decoder.images(z), 1 / (1 + np.exp(-x_logits)), atol=5e-7)
 
@@ -166,7 +166,7 @@ def test_the_model_says_what_it_runs_on(on_openvino):
 
 def test_without_openvino_the_way_to_get_it_is_named(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.delitem(sys.modules, "cvae_edge.runtime.openvino_graph", raising=False)
+    monkeypatch.delitem(sys.modules, "cvae_edge.runtime.engines.openvino", raising=False)
     message = r"one that is here \(cpu.*\), got 'openvino'; pip install 'cvae-edge\[openvino\]'"
     with pytest.raises(ConfigError, match=message):
         EdgeCVAE.load(tiny, format="onnx", provider="openvino")

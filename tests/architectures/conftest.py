@@ -1,0 +1,3 @@
+from cvae_edge.training.framework import import_tensorflow
+
+import_tensorflow()
