@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cvae_edge.bundle import Bundle, new_bundle, write_manifest
-from cvae_edge.config import ModelConfig
-from cvae_edge.errors import BundleError
-from cvae_edge.manifest import Manifest, parse_manifest
+from cvae_edge.errors import BundleError, CvaeEdgeError
+from cvae_edge.likelihoods import make_likelihood
+from cvae_edge.manifest import Manifest, digest, parse_manifest
+from cvae_edge.model_config import ModelShape
+from cvae_edge.preprocess import Pixels
 
 TINY = Path(__file__).parent / "data" / "tiny"
+VERSION_1 = Path(__file__).parent / "data" / "v1"  # the reference bundle of version 1
 
 
 def fields() -> dict[str, Any]:
@@ -20,11 +24,15 @@ def fields() -> dict[str, Any]:
 
 
 def parse(content: Any) -> Manifest:
-    return parse_manifest(json.dumps(content).encode())
+    """Parse fields that somebody changed and signed again."""
+    signed = {**content, "digest": digest(content)} if isinstance(content, dict) else content
+    return parse_manifest(json.dumps(signed).encode())
 
 
 def empty(name: str) -> Manifest:
-    return Manifest(name, ModelConfig(), "threshold", (), {}, {}, {})
+    shape = (28, 28, 1)
+    bernoulli = make_likelihood("bernoulli")
+    return Manifest(name, ModelShape(shape, 50), Pixels(shape), bernoulli, (), {}, {}, {})
 
 
 def test_a_manifest_survives_writing_and_reading(tmp_path: Path) -> None:
@@ -43,10 +51,16 @@ def test_a_later_versions_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("format_version",), 2, "format_version must be 1"),
+        (("format_version",), 3, "format_version must be 1 or 2"),
+        (("format_version",), True, "format_version must be 1 or 2"),
         (("name",), 3, "name must be str"),
         (("artifacts",), {}, "artifacts must be list"),
-        (("binarize",), "maybe", "binarize must be one of"),
+        (("pixels", "binarize"), "maybe", "binarize must be one of"),
+        (("pixels", "image_shape"), [8, 8, 3], "pixels must be the model's"),
+        (("pixels",), [], "pixels must be an object"),
+        (("likelihood",), "gaussian", "likelihood must be dict"),
+        (("likelihood",), {"name": "gaussian", "scale": [0]}, "gaussian must have 1 scales above"),
+        (("likelihood",), {"name": "logistic", "scale": []}, "logistic must have 1 scales"),
         (("artifacts", 0, "file"), "../../etc/passwd", "a file name must be plain"),
         (("artifacts", 0, "file"), "/etc/passwd", "a file name must be plain"),
         (("artifacts", 0, "file"), "C:evil.onnx", "a file name must be plain"),
@@ -55,17 +69,17 @@ def test_a_later_versions_fields_are_ignored() -> None:
         (("artifacts", 0, "file"), "a" * 200, "a file name must be plain"),
         (("artifacts", 0, "file"), ["x"], "a file name must be plain"),
         (("artifacts", 0, "sha256"), "00", "64 hexadecimal digits"),
-        (("artifacts", 0, "format"), "pickle", "format must be one of"),
-        (("artifacts", 0, "role"), ["encoder"], "role must be one of"),
-        (("artifacts", 0, "precision"), {}, "precision must be one of"),
-        (("artifacts", 0, "lowering"), "magic", "lowering must be one of"),
+        (("artifacts", 0, "format"), "pick.le", "format must be a word"),
+        (("artifacts", 0, "role"), ["encoder"], "role must be str"),
+        (("artifacts", 0, "precision"), {}, "precision must be str"),
+        (("artifacts", 0, "lowering"), "../magic", "lowering must be a word"),
         (("artifacts", 0, "size_bytes"), "1", "size_bytes must be an integer"),
         (("artifacts", 0, "tolerance"), {"mean": "wide"}, "tolerance must hold numbers"),
         (("artifacts", 0, "inputs"), [3], "a tensor must be an object"),
         (("artifacts", 0, "inputs", 0, "shape"), [0], "positive integers or null"),
         (("artifacts", 0, "inputs", 0, "dtype"), "object", "dtype must be one of"),
         (("artifacts", 0, "inputs", 0, "scale"), -1, "scale must be above 0"),
-        (("model", "latent_dim"), 0, "latent_dim must be an integer of at least 1"),
+        (("model", "latent_dim"), 0, "latent_dim must be an integer of 1 to"),
         (("files",), {"../x": "0" * 64}, "a file name must be plain"),
     ],
 )
@@ -94,6 +108,9 @@ def test_every_field_that_is_missing_is_an_error_or_has_a_default(name: str) -> 
     del content[name]
     if name == "report":
         assert parse(content).report == {}
+    elif name == "digest":
+        with pytest.raises(BundleError, match="the digest must be that of the other fields"):
+            parse_manifest(json.dumps(content).encode())
     else:
         with pytest.raises(BundleError, match=name):
             parse(content)
@@ -163,3 +180,47 @@ def test_a_folder_of_someone_elses_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no bundle"), new_bundle(tmp_path / "file"):
         raise AssertionError("the block must not run")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_any_byte_of_a_manifest_that_changes_is_found_or_changes_nothing() -> None:
+    content = (TINY / "manifest.json").read_bytes()
+    whole = parse_manifest(content)
+    rng = random.Random(0)
+    for _ in range(300):
+        i, value = rng.randrange(len(content)), rng.randrange(256)
+        changed = content[:i] + bytes([value]) + content[i + 1 :]
+        try:
+            assert parse_manifest(changed) == whole
+        except BundleError as error:
+            assert "manifest.json" in str(error)
+
+
+def test_what_a_later_version_brings_is_kept_and_does_not_matter() -> None:
+    content = fields()
+    content["artifacts"][0] |= {"format": "coreml", "precision": "int4", "lowering": "winograd"}
+    content["artifacts"][1] |= {"role": "prior"}
+    content["likelihood"] = {"name": "mixture", "scale": [], "components": 10}
+    manifest = parse(content)
+    assert manifest.artifacts[0].format == "coreml"
+    assert manifest.artifacts[1].role == "prior"
+    with pytest.raises(BundleError, match="scores need the likelihood 'mixture'"):
+        manifest.likelihood.log_prob(None, None)
+
+
+def test_version_1_says_the_same_in_the_words_of_version_2() -> None:
+    manifest = Bundle.open(VERSION_1).manifest
+    old = json.loads((VERSION_1 / "manifest.json").read_text())
+    assert old["format_version"] == 1
+    assert manifest.model == ModelShape((28, 28, 1), 50)
+    assert manifest.pixels == Pixels((28, 28, 1), binarize="threshold")
+    assert manifest.likelihood == make_likelihood("bernoulli")
+    assert [a.file for a in manifest.artifacts] == [a["file"] for a in old["artifacts"]]
+    assert parse_manifest(json.dumps(manifest.to_dict()).encode()).artifacts == manifest.artifacts
+
+
+@pytest.mark.parametrize(("old", "new"), [("static", "threshold"), ("dynamic", "draw")])
+def test_version_1s_words_for_binarization_are_read(old: str, new: str) -> None:
+    content = json.loads((VERSION_1 / "manifest.json").read_text()) | {"binarize": old}
+    assert parse_manifest(json.dumps(content).encode()).pixels.binarize == new
+    with pytest.raises(CvaeEdgeError, match="binarize must be one of"):
+        parse_manifest(json.dumps(content | {"binarize": "half"}).encode())

@@ -104,9 +104,9 @@ class VAE:
 
 def reason(error: Exception) -> str:
     """Return the sentence of Keras' and TensorFlow's long messages that says why."""
-    unknown = re.search(r"Could not locate class '\w+'", str(error))
+    unknown = re.search(r"[Cc]ould not (locate class|deserialize) '[\w.]+'", str(error))
     if unknown:
-        return unknown[0].lower()[0] + unknown[0][1:]
+        return "c" + unknown[0][1:]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0].removesuffix(".")[:300]
 

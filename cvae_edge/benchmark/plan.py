@@ -88,7 +88,7 @@ def make_plan(manifest: Manifest, request: Request) -> Plan:
         BenchmarkError: nothing that was asked for can run here.
     """
     subjects = _subjects(manifest, request.role)
-    known = {provider for engine in ENGINES.values() for provider in engine.providers}
+    known = dict.fromkeys(p for engine in ENGINES.values() for p in engine.providers)
     for provider in request.providers:
         require(provider in known, f"provider must be one of {', '.join(known)}", repr(provider))
     _check_size(manifest, max(request.batches))

@@ -13,7 +13,8 @@ from cvae_edge.benchmark.measure import describe_machine
 from cvae_edge.benchmark.plan import Configuration, Request
 from cvae_edge.benchmark.results import Noise, Results, Row
 from cvae_edge.bundle import Bundle
-from cvae_edge.manifest import MANIFEST
+from cvae_edge.manifest import MANIFEST, digest
+from cvae_edge.runtime.engines import find_engine
 
 TINY = Path(__file__).parents[1] / "data" / "tiny"
 
@@ -32,6 +33,7 @@ def part(tmp_path: Path) -> Callable[..., Path]:
         folder.mkdir()
         manifest = json.loads((TINY / MANIFEST).read_text())
         manifest["artifacts"] = [a for a in manifest["artifacts"] if a["file"] in files]
+        manifest["digest"] = digest(manifest)
         (folder / MANIFEST).write_text(json.dumps(manifest))
         for file in files:
             shutil.copy(TINY / file, folder)
@@ -53,7 +55,8 @@ def make_row(
     """Ten rounds of ``ms`` a call, every other one longer by the share ``scatter``."""
     parts = name.split(".")
     precision = parts[1] if len(parts) == 3 else "float32"
-    c = Configuration("decoder", (name,), parts[-1], precision, provider, threads, batch)
+    engine = find_engine(parts[-1], provider)
+    c = Configuration("decoder", (name,), parts[-1], precision, provider, threads, batch, engine)
     rounds = [ms * (1 + scatter * (i % 2)) for i in range(10)]
     return Row(
         c, size, -77.0, loss, "measured", runs_on="onnxruntime", load_ms=1.0, first_ms=1.0,

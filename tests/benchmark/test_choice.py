@@ -20,7 +20,7 @@ def best(results, batch=1):
 def test_the_fastest_of_those_that_lose_little_is_best(tiny):
     slow = make_row("decoder.onnx", 2.0)
     fast = make_row("decoder.int8.onnx", 1.0, loss=0.2)
-    lossy = make_row("decoder.int8.tflite", 0.1, loss=0.25)
+    lossy = make_row("decoder.int8.tflite", 0.1, loss=0.51)
     results = make_results(tiny, slow, lossy, fast)
     assert best(results) is fast
     assert choose(results, 1).equals == ()
@@ -105,7 +105,7 @@ def test_a_quantized_file_whose_loss_nobody_measured_is_not_recommended(tiny):
     results = make_results(tiny, unknown)
     assert choose(results, 1) is None
     assert sentences(results) == [
-        "For single images there is no file that is known to lose under 0.25 nats."
+        "For single images there is no file that is known to lose little enough."
     ]
 
 

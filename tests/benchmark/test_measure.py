@@ -16,9 +16,11 @@ from cvae_edge.benchmark.plan import Configuration, Request
 from cvae_edge.benchmark.turns import MAX_ROUNDS, MIN_ROUNDS
 from cvae_edge.benchmark.worker_process import WorkerProcess
 from cvae_edge.errors import BenchmarkError
+from cvae_edge.runtime.engines import ENGINES
 
 QUICK = Request(batches=(1,), min_seconds=0.02)
-ONNX = Configuration("decoder", ("decoder.onnx",), "onnx", "float32", "cpu", 2, 1)
+ENGINE = ENGINES["onnxruntime"]
+ONNX = Configuration("decoder", ("decoder.onnx",), "onnx", "float32", "cpu", 2, 1, ENGINE)
 linux = pytest.mark.skipif(not Path("/proc").is_dir(), reason="/proc tells of processes")
 
 
@@ -149,7 +151,9 @@ def test_workers_of_a_killed_benchmark_end_in_the_middle_of_a_run(part):
 import sys
 from cvae_edge.benchmark.plan import Configuration
 from cvae_edge.benchmark.worker_process import WorkerProcess
-configuration = Configuration("decoder", ("decoder.onnx",), "onnx", "float32", "cpu", 1, 1)
+from cvae_edge.runtime.engines import ENGINES
+engine = ENGINES["onnxruntime"]
+configuration = Configuration("decoder", ("decoder.onnx",), "onnx", "float32", "cpu", 1, 1, engine)
 worker = WorkerProcess(sys.argv[1], configuration)
 worker.open()
 print(worker._process.pid, flush=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 
 from cvae_edge.benchmark import plan
@@ -19,7 +17,7 @@ from cvae_edge.errors import (
 
 @pytest.fixture
 def litert(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "_missing_runtime", lambda form: None)
+    monkeypatch.setattr(plan, "load_engine", lambda format, provider: None)
 
 
 def without(bundle, *roles):
@@ -63,7 +61,6 @@ def test_a_decoder_whose_encoder_was_left_out_is_measured_alone(tiny):
 
 @pytest.mark.usefixtures("litert")
 def test_tflite_files_are_skipped_by_name_where_only_a_gpu_is_asked_for(tiny, monkeypatch):
-    monkeypatch.setattr("cvae_edge.runtime.providers.provider_name", lambda short: short)
     planned = make_plan(tiny.manifest, Request(providers=("cuda",), batches=(1,)))
     assert {c.format for c in planned.configurations} == {"onnx"}
     assert planned.skipped["decoder.tflite"] == "LiteRT runs on the provider cpu alone"
@@ -72,14 +69,14 @@ def test_tflite_files_are_skipped_by_name_where_only_a_gpu_is_asked_for(tiny, mo
 
 
 def test_files_whose_runtime_is_not_installed_are_skipped_with_the_way_to_get_it(tiny, monkeypatch):
-    real = importlib.import_module
+    real = plan.load_engine
 
-    def import_module(name):
-        if name.endswith("litert_graph"):
+    def load_engine(format, provider):
+        if format == "tflite":
             raise DependencyError("pip install 'cvae-edge[litert]'")
-        return real(name)
+        return real(format, provider)
 
-    monkeypatch.setattr(importlib, "import_module", import_module)
+    monkeypatch.setattr(plan, "load_engine", load_engine)
     planned = make_plan(tiny.manifest, Request(batches=(1,)))
     assert {c.format for c in planned.configurations} == {"onnx"}
     assert "cvae-edge[litert]" in planned.skipped["decoder.int8.tflite"]

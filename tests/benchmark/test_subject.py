@@ -12,6 +12,7 @@ from cvae_edge import EdgeCVAE
 from cvae_edge.benchmark.plan import Configuration
 from cvae_edge.benchmark.subject import make_inputs, open_call
 from cvae_edge.errors import BundleError
+from cvae_edge.runtime.engines import find_engine
 
 FORMATS = [
     "onnx",
@@ -26,7 +27,7 @@ FORMATS = [
 
 def call_and_inputs(bundle, role, format, batch, files=None):
     files = files or (f"{'encoder' if role == 'encoder' else 'decoder'}.{format}",)
-    c = Configuration(role, files, format, "float32", "cpu", 2, batch)
+    c = Configuration(role, files, format, "float32", "cpu", 2, batch, find_engine(format))
     return open_call(bundle, c), make_inputs(bundle.manifest, role, batch)
 
 

@@ -20,13 +20,7 @@ from cvae_edge.exporters.export import export_bundle
 from cvae_edge.training.launch import train
 from cvae_edge.training.run import RunConfig
 
-MODEL = ModelConfig(
-    image_shape=(8, 8, 1),
-    latent_dim=4,
-    encoder_filters=(4, 8),
-    decoder_base=4,
-    decoder_filters=(8, 4),
-)
+MODEL = ModelConfig("general", (8, 8, 1), 4, width=0.25)
 OUT = Path(__file__).resolve().with_name("tiny")
 
 

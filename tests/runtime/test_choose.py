@@ -7,7 +7,7 @@ import pytest
 from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError, DependencyError
 from cvae_edge.manifest import Artifact
-from cvae_edge.runtime import choose
+from cvae_edge.runtime import choose, engines
 from cvae_edge.runtime.choose import choose_artifact, choose_format
 
 
@@ -22,6 +22,7 @@ def artifact(role: str, format: str, precision: str, difference: float | None) -
         outputs=(),
         size_bytes=1,
         sha256="0" * 64,
+        elbo=None if difference is None else -80.0 + difference,
         elbo_difference=difference,
     )
 
@@ -49,19 +50,19 @@ def test_auto_takes_onnx_where_onnxruntime_is_installed(manifest):
 
 
 def test_auto_takes_what_the_bundle_has(manifest, monkeypatch):
-    monkeypatch.setattr(choose.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: object())
     assert choose_format(without(manifest, format="onnx")) == "tflite"
 
 
 def test_auto_takes_what_is_installed(manifest, monkeypatch):
     monkeypatch.setattr(
-        choose.importlib.util, "find_spec", lambda name: name == "tflite_runtime" or None
+        engines.importlib.util, "find_spec", lambda name: name == "tflite_runtime" or None
     )
     assert choose_format(manifest) == "tflite"
 
 
 def test_nothing_installed_is_told_with_the_way_to_it(manifest, monkeypatch):
-    monkeypatch.setattr(choose.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DependencyError, match="pip install"):
         choose_format(manifest)
 
@@ -79,10 +80,14 @@ def test_an_unknown_format_or_precision_is_named(manifest):
 
 
 def test_auto_precision_is_the_fastest_that_loses_little(manifest):
-    assert choose_artifact(manifest, "decoder", "tflite", "auto").precision == "int8"
-    assert choose_artifact(manifest, "decoder", "onnx", "auto").precision == "float32"
+    latencies = {"float32": 30.0, "int8": 20.0, "dynamic_range": 1.0}
     entries = tuple(
-        a._replace(elbo_difference=-0.25) if a.precision == "int8" else a
+        a._replace(report={"latency_us": latencies[a.precision]}) for a in manifest.artifacts
+    )
+    manifest = manifest._replace(artifacts=entries)
+    assert choose_artifact(manifest, "decoder", "tflite", "auto").precision == "int8"
+    entries = tuple(
+        a._replace(elbo_difference=-0.51, elbo=-80.51) if a.precision == "int8" else a
         for a in manifest.artifacts
     )
     lossy = manifest._replace(artifacts=entries)
@@ -98,12 +103,29 @@ def test_auto_precision_goes_by_the_manifests_latencies(manifest):
     assert choose_artifact(measured, "decoder", "onnx", "auto").precision == "int8"
 
 
+def test_the_budget_grows_with_the_data(manifest):
+    entries = tuple(
+        a._replace(elbo_difference=-0.9, elbo=-5000.9) if a.precision == "int8" else a
+        for a in manifest.artifacts
+    )
+    large = manifest._replace(artifacts=entries)
+    assert choose_artifact(large, "decoder", "tflite", "float32").precision == "float32"
+    chosen = choose.is_acceptable(large.find("decoder", "tflite", "int8"))
+    assert chosen  # 0.02% of 5,000 nats is 1
+
+
+def test_a_bundle_without_an_encoder_has_a_decoder_alone(manifest):
+    decoders = tuple(a for a in manifest.artifacts if a.role == "decoder")
+    alone = manifest._replace(artifacts=decoders)
+    assert [a.role for a in choose.choose_pair(alone, choose_format(alone), "int8")] == ["decoder"]
+
+
 def test_auto_precision_never_takes_what_nobody_measured(manifest):
     entries = tuple(
         a._replace(elbo_difference=None) for a in manifest.artifacts if a.precision != "float32"
     )
     unmeasured = manifest._replace(artifacts=entries)
-    with pytest.raises(BundleError, match="0.25 nats"):
+    with pytest.raises(BundleError, match="loses little enough"):
         choose_artifact(unmeasured, "decoder", "onnx", "auto")
 
 

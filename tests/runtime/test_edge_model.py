@@ -143,7 +143,9 @@ def test_interpolate_begins_and_ends_at_the_images(model, images):
 def test_scores_are_those_of_the_evaluation(model, tiny, images):
     for samples in (1, 5):
         bounds = model.bounds(images, samples=samples, seed=2)
-        expected = evaluate(plain_codec(tiny), images, "threshold", samples, seed=2)
+        expected = evaluate(
+            plain_codec(tiny), images, "threshold", model.manifest.likelihood, samples, seed=2
+        )
         assert np.isclose(bounds["elbo"].mean(), expected.elbo, atol=1e-3)
         assert np.isclose(bounds["kl"].mean(), expected.kl, atol=1e-3)
         assert np.isclose(model.score(images, samples, 2).mean(), expected.iwae, atol=1e-3)
@@ -316,7 +318,7 @@ def test_a_provider_that_is_not_here_is_refused_with_those_that_are(tiny):
 
 
 def test_a_fallback_of_onnxruntime_to_the_cpu_is_an_error(tiny, monkeypatch):
-    from cvae_edge.runtime import providers
+    from cvae_edge.runtime.engines import providers
 
     # As onnxruntime is where it was built with CUDA and the machine has no driver.
     monkeypatch.setattr(

@@ -42,8 +42,14 @@ def test_what_cannot_be_evaluated_is_named(tiny, tmp_path):
     manifest = bundle.manifest._replace(artifacts=float32)
     with pytest.raises(BundleError, match="no int8 decoder for onnx"):
         open_codec(Bundle(manifest, bundle.source, bundle._read), decoder="int8")
-    with pytest.raises(DataError, match=r"takes images of \(8, 8, 1\), mnist has \(28, 28, 1\)"):
-        evaluate_bundle(bundle, open_codec(bundle), "mnist")
+
+
+def test_other_data_is_made_what_the_model_was_trained_on(tiny, tmp_path):
+    bundle = Bundle.open(tiny)
+    path = tmp_path / "colour.npz"
+    large = np.random.default_rng(0).integers(0, 256, (40, 16, 12, 3), np.uint8)
+    np.savez(path, x_train=large, x_test=large[:20])
+    assert evaluate_bundle(bundle, open_codec(bundle), str(path)).images == 20
 
 
 def test_the_command_prints_json_and_needs_no_tensorflow(run_cli, tiny, data, monkeypatch):

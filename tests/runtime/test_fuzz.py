@@ -21,6 +21,7 @@ from PIL import Image
 from cvae_edge import EdgeCVAE
 from cvae_edge.errors import CvaeEdgeError, DataError
 from cvae_edge.manifest import MANIFEST, parse_manifest
+from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.inputs import read_images, read_latents
 
 hypothesis = pytest.importorskip("hypothesis")
@@ -195,7 +196,7 @@ def test_a_damaged_image_or_array_is_read_or_refused(tmp_path, name):
     def check(content):
         path.write_bytes(content)
         for read in (
-            lambda: read_images([str(path)], (8, 8, 1), resize=True),
+            lambda: read_images([str(path)], Pixels((8, 8, 1)), resize=True),
             lambda: read_latents(str(path), 4),
         ):
             with contextlib.suppress(DataError):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from cvae_edge.bundle import Bundle
+from cvae_edge.codec import Codec
 from cvae_edge.errors import BundleError, ConfigError
 from cvae_edge.manifest import Artifact
-from cvae_edge.model_config import ModelConfig
+from cvae_edge.model_config import ModelShape
 from cvae_edge.noise import standard_normal
 from cvae_edge.runtime import memory
 from cvae_edge.runtime.codecs import Codecs
@@ -30,9 +31,9 @@ def test_images_are_the_sigmoid_of_the_logits_in_every_file(tiny):
     for artifact in decoders(tiny):
         if artifact.format == "tflite":
             pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
-        content = bundle.read(artifact)
-        x_logits = open_session(artifact, content)(z=z)["x_logits"].astype(np.float64)
-        images = open_session(artifact, content).images(z)
+        session = open_session(artifact, bundle.read(artifact))
+        x_logits = session(z=z)["x_logits"].astype(np.float64)
+        images = Codec(None, session).images(z)
         np.testing.assert_allclose(images, 1 / (1 + np.exp(-x_logits)), atol=5e-7)
 
 
@@ -117,7 +118,7 @@ def test_the_callers_own_thread_works_as_well():
 
 def test_large_images_come_in_chunks_of_fewer(tiny, monkeypatch):
     bundle = Bundle.open(tiny)
-    larger = bundle.manifest._replace(model=ModelConfig(image_shape=(64, 64, 1)))
+    larger = bundle.manifest._replace(model=ModelShape((64, 64, 1), 4))
     monkeypatch.setattr(bundle, "manifest", larger)
     codecs = Codecs(bundle, [larger.find("decoder", "onnx", "float32")], 2, "cpu")
     sizes = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import struct
@@ -14,7 +15,7 @@ import pytest
 
 from cvae_edge import EdgeCVAE
 from cvae_edge.errors import BundleError
-from cvae_edge.manifest import MANIFEST
+from cvae_edge.manifest import MANIFEST, digest
 from cvae_edge.runtime import source
 from cvae_edge.runtime.source import default_bundle, open_bundle
 
@@ -80,7 +81,7 @@ def test_a_missing_file_is_named(tiny, tmp_path):
 
 def test_a_newer_format_is_refused(tiny):
     files = {file.name: file.read_bytes() for file in tiny.iterdir()}
-    newer = files[MANIFEST].replace(b'"format_version": 1', b'"format_version": 2')
+    newer = files[MANIFEST].replace(b'"format_version": 2', b'"format_version": 3')
     assert newer != files[MANIFEST]
     with pytest.raises(BundleError, match="newer"):
         EdgeCVAE.load({**files, MANIFEST: newer})
@@ -89,7 +90,8 @@ def test_a_newer_format_is_refused(tiny):
 def test_a_manifest_whose_paths_lead_out_is_refused(tiny):
     files = {file.name: file.read_bytes() for file in tiny.iterdir()}
     for name in (b"../decoder.onnx", b"/etc/passwd", b"a/decoder.onnx", b"..\\\\decoder.onnx"):
-        wrong = files[MANIFEST].replace(b'"decoder.onnx"', b'"' + name + b'"')
+        fields = json.loads(files[MANIFEST].replace(b'"decoder.onnx"', b'"' + name + b'"'))
+        wrong = json.dumps({**fields, "digest": digest(fields)}).encode()
         with pytest.raises(BundleError, match="file name"):
             EdgeCVAE.load({**files, MANIFEST: wrong})
 

@@ -52,6 +52,16 @@ def known_formats() -> tuple[str, ...]:
     return tuple(dict.fromkeys(engine.format for engine in ENGINES.values()))
 
 
+def is_provider(provider: str) -> bool:
+    """Whether some engine has a provider of that name."""
+    return any(provider in engine.providers for engine in ENGINES.values())
+
+
+def is_served(format: str, provider: str) -> bool:
+    """Whether some engine runs files of a format on a provider."""
+    return any(e.format == format and provider in e.providers for e in ENGINES.values())
+
+
 def find_engine(format: str, provider: str = "cpu") -> Engine:
     """Return the engine for files of a format on a provider, whether or not it is installed.
 
@@ -68,11 +78,10 @@ def find_engine(format: str, provider: str = "cpu") -> Engine:
             f"{format!r}: install a newer one"
         )
     known = [p for engine in of_format for p in engine.providers]
-    if provider not in (p for engine in ENGINES.values() for p in engine.providers):
+    if not is_provider(provider):
         raise ConfigError(f"provider must be one of {', '.join(known)}, got {provider!r}")
     raise ConfigError(
-        f"{of_format[0].name} runs {format} files on the provider {known[0]} alone, got "
-        f"{provider!r}"
+        f"{of_format[0].name} runs on the provider {known[0]} alone, got {provider!r}"
     )
 
 
