@@ -10,24 +10,18 @@ from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 
-TINY = ModelConfig(
-    image_shape=(8, 8, 1),
-    latent_dim=3,
-    encoder_filters=(4, 6),
-    decoder_base=4,
-    decoder_filters=(6, 4),
-)
+TINY = ModelConfig("seed", (12, 16, 1), 3, width=0.15)
 
 
 def bars(n: int, seed: int) -> np.ndarray:
-    """8x8 images of one lit row or column each: something a tiny model can learn."""
+    """12x16 images of one lit row or column each: something a tiny model can learn."""
     rng = np.random.default_rng(seed)
-    images = np.zeros((n, 8, 8), np.uint8)
+    images = np.zeros((n, 12, 16), np.uint8)
     for image in images:
-        line = rng.integers(8)
-        image[line, :] = 255
         if rng.integers(2):
-            image[:] = image.T.copy()
+            image[rng.integers(12)] = 255
+        else:
+            image[:, rng.integers(16)] = 255
     return images
 
 

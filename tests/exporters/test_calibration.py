@@ -8,12 +8,13 @@ import pytest
 from cvae_edge.errors import ConfigError
 from cvae_edge.exporters.calibration import calibration_set, candidates, entropy_range
 from cvae_edge.exporters.subject import load_subject
+from cvae_edge.training.run import Run
 
 
 def test_calibration_set_is_training_images_and_both_kinds_of_latents(tiny_run: Path) -> None:
-    subject = load_subject(tiny_run)
+    subject = load_subject(Run.open(tiny_run))
     first, second = calibration_set(subject, 50), calibration_set(subject, 50)
-    assert first["x"].shape == (50, 8, 8, 1)
+    assert first["x"].shape == (50, 12, 16, 1)
     assert first["z"].shape == (70, 3)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name])
@@ -23,7 +24,7 @@ def test_calibration_set_is_training_images_and_both_kinds_of_latents(tiny_run: 
 
 def test_an_empty_calibration_set_is_refused(tiny_run: Path) -> None:
     with pytest.raises(ConfigError, match="calibration_samples must be at least 1, got 0"):
-        calibration_set(load_subject(tiny_run), 0)
+        calibration_set(load_subject(Run.open(tiny_run)), 0)
 
 
 def test_every_range_holds_zero_and_min_max_holds_everything() -> None:

@@ -14,11 +14,12 @@ from cvae_edge.exporters.parity import (
 )
 from cvae_edge.exporters.subject import load_subject
 from cvae_edge.manifest import Artifact, Tensor
+from cvae_edge.training.run import Run
 
 
 @pytest.fixture(scope="module")
 def reference(tiny_run: Path) -> Reference:
-    return load_subject(tiny_run).reference.take(8)
+    return load_subject(Run.open(tiny_run)).reference.take(8)
 
 
 def decoder(name: str = "x_logits", precision: str = "float32") -> Artifact:
@@ -29,7 +30,7 @@ def decoder(name: str = "x_logits", precision: str = "float32") -> Artifact:
         precision,
         "transposed",
         (Tensor("z", (None, 3), "float32"),),
-        (Tensor(name, (None, 8, 8, 1), "float32"),),
+        (Tensor(name, (None, 12, 16, 1), "float32"),),
         1,
         "0" * 64,
     )
@@ -50,7 +51,7 @@ def test_names_come_first(reference: Reference) -> None:
 
 
 def test_shapes_come_second(reference: Reference) -> None:
-    with pytest.raises(ParityShapeError, match=r"shape \(1, 8, 8, 1\), got \(1, 8, 8\)"):
+    with pytest.raises(ParityShapeError, match=r"shape \(1, 12, 16, 1\), got \(1, 12, 16\)"):
         check_parity(decoder(), graph_of(reference, lambda v: v[..., 0] + 1), reference)
 
 

@@ -83,10 +83,10 @@ def _split_dense(model: keras.Model) -> keras.Model:
 
     def columns(call: Call) -> slice | None:
         """Return the units that a slice of (n, units) takes; None for another call."""
-        if type(call.layer).__name__ != "GetItem" or len(call.args) != 2:
+        if type(call.layer).__name__ != "GetItem":
             return None
-        key = call.args[1]
-        fits = isinstance(key, tuple) and len(key) == 2 and key[0] == slice(None)
+        key = call.args[1] if len(call.args) == 2 else call.kwargs.get("key")
+        fits = isinstance(key, tuple | list) and len(key) == 2 and key[0] == slice(None)
         return key[1] if fits and isinstance(key[1], slice) else None
 
     def is_split(call: Call | None) -> bool:

@@ -114,7 +114,7 @@ def test_marks_stand_behind_what_computes() -> None:
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
 @pytest.mark.parametrize("name", ["dense", "upsampling", "activations", "branches"])
 def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowering: str) -> None:
-    """To a step of the output, for the rounding inside integer kernels."""
+    """To a step of the output, for the rounding inside integer kernels, and of their tables."""
     target, model = TARGETS[format], prepared(name)
     values = inputs(model, 30)
     observed = observe(model, values)
@@ -132,4 +132,5 @@ def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowe
     got = open_session(artifact, file.content)(**values)["x_logits"]
     wanted = run(round_kernels(network, target.scheme), values)["x_logits"]
     spread = float(observed[output_names(model)["x_logits"]].max() - wanted.min())
-    assert np.abs(got - wanted).mean() < 0.5 * spread / 255
+    steps = 2.0 if name == "activations" else 0.5  # seven functions in a row, each by a table
+    assert np.abs(got - wanted).mean() < steps * spread / 255
