@@ -1,14 +1,21 @@
-"""What defines a training: frozen dataclasses, and recipes."""
+"""What defines a training: frozen dataclasses, and recipes. Stdlib only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from cvae_edge.likelihoods import LIKELIHOODS
-from cvae_edge.model_config import Record, is_int, require_image_shape
+from cvae_edge.model_config import (
+    WHITE,
+    Binarize,
+    Fit,
+    Record,
+    is_int,
+    require_choice,
+    require_colour,
+    require_image_shape,
+)
 from cvae_edge.model_config import require as require
-from cvae_edge.preprocess import WHITE, Binarize, Fit, require_choice
 
 KL = Literal["sample", "analytic"]
 OWN, IMPORTED = "own", "imported"  # in a preset's place: a pair of one's own, or trained elsewhere
@@ -55,6 +62,7 @@ class DataConfig(Record):
         if self.binarize is not None:
             require_choice("binarize", self.binarize, get_args(Binarize))
         require_choice("fit", self.fit, get_args(Fit))
+        require_colour("background", self.background)
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,6 @@ class TrainConfig(Record):
         require(self.average_epochs >= 0, "average_epochs must be 0 or more", self.average_epochs)
         require(self.kl in ("sample", "analytic"), "kl must be sample or analytic", repr(self.kl))
         require(0 <= self.beta < float("inf"), "beta must be 0 or more", self.beta)
-        require_choice("likelihood", self.likelihood, tuple(LIKELIHOODS))
         clip_norm = self.clip_norm
         require(clip_norm is None or clip_norm > 0, "clip_norm must be above 0", clip_norm)
         require(is_int(self.seed, 0) and self.seed < 2**63, "seed must be in [0, 2^63)", self.seed)

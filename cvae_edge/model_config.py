@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, NamedTuple, Self
+import re
+from typing import Any, Literal, NamedTuple, Self
 
 from cvae_edge.errors import ConfigError
 
@@ -11,10 +12,30 @@ MAX_SIDE = 4096  # pixels; what asks for more is damaged or hostile
 MAX_LATENT_DIM = 1 << 16
 
 
+Binarize = Literal["none", "threshold", "draw"]
+Fit = Literal["stretch", "crop", "pad"]
+WHITE = "#ffffff"
+
+
 def require(condition: bool, rule: str, got: object) -> None:
     """Raise ConfigError with the rule and what was got instead, unless ``condition`` holds."""
     if not condition:
         raise ConfigError(f"{rule}, got {got}")
+
+
+def require_choice(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise ConfigError unless ``value`` is one of ``known``."""
+    require(
+        isinstance(value, str) and value in known,
+        f"{name} must be one of {', '.join(known)}",
+        repr(value)[:40],
+    )
+
+
+def require_colour(name: str, value: object) -> None:
+    """Raise ConfigError unless ``value`` is a colour as on web pages."""
+    fits = isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value) is not None
+    require(fits, f"{name} must be a colour such as #ffffff", repr(value)[:40])
 
 
 class Record:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge import noise
 from cvae_edge.errors import ConfigError
-from cvae_edge.model_config import require, require_image_shape
+from cvae_edge.model_config import WHITE as WHITE
+from cvae_edge.model_config import Binarize as Binarize
+from cvae_edge.model_config import Fit as Fit
+from cvae_edge.model_config import require, require_choice, require_colour, require_image_shape
 
-Binarize = Literal["none", "threshold", "draw"]
-Fit = Literal["stretch", "crop", "pad"]
 THRESHOLD = 0.5  # binarized pixels are 1 from here on
-WHITE = "#ffffff"
 
 
 class Pixels(NamedTuple):
@@ -56,22 +55,8 @@ class Pixels(NamedTuple):
         require_image_shape(self.image_shape)
         require_choice("fit", self.fit, get_args(Fit))
         require_choice("binarize", self.binarize, get_args(Binarize))
-        require(
-            isinstance(self.background, str)
-            and re.fullmatch("#[0-9a-fA-F]{6}", self.background) is not None,
-            "background must be a colour such as #ffffff",
-            repr(self.background)[:40],
-        )
+        require_colour("background", self.background)
         return self
-
-
-def require_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Raise ConfigError unless ``value`` is one of ``known``."""
-    require(
-        isinstance(value, str) and value in known,
-        f"{name} must be one of {', '.join(known)}",
-        repr(value)[:40],
-    )
 
 
 def to_float(images: NDArray[Any]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from cvae_edge.errors import ConfigError
         (ModelConfig, {"image_shape": (28, 28, 5)}, "1 to 4 channels, got .28, 28, 5."),
         (ModelConfig, {"image_shape": (28, 28)}, "image_shape must be height and width"),
         (ModelConfig, {"width": 0.0}, "width must be above 0"),
-        (TrainConfig, {"likelihood": "poisson"}, "likelihood must be one of bernoulli, gaussian"),
+        (DataConfig, {"background": "white"}, "background must be a colour such as #ffffff"),
         (TrainConfig, {"clip_norm": 0.0}, "clip_norm must be above 0"),
         (DataConfig, {"fit": "squeeze"}, "fit must be one of stretch, crop, pad, got 'squeeze'"),
         (DataConfig, {"image_size": (0, 8)}, "image_size must be a height and a width"),

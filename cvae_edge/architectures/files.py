@@ -49,13 +49,13 @@ def load_model(path: Path, architecture: keras.Model | None = None) -> keras.Mod
     if config is None:
         return _load_weights(path, architecture)
     unknown = {}
-    for name, class_name in _layers(config):
+    for name, class_name, registered in _layers(config):
         if class_name == "Lambda":
             raise ConfigError(
                 f"{path} holds the Lambda layer {name}, which would run code from the file: "
                 "replace it by a layer of Keras"
             )
-        if not _is_known(class_name):
+        if not _is_known(class_name, registered):
             unknown[class_name] = type(class_name, (Placeholder,), {})
     try:
         with quiet():
@@ -109,28 +109,27 @@ def _read_config(path: Path) -> tuple[Any, str | None]:
         raise DataError(f"{path} cannot be read as a Keras file: {reason(error)}") from error
 
 
-def _layers(config: Any) -> Iterator[tuple[str, str]]:
-    """Yield name and class of every layer in a configuration, however deep."""
+def _layers(config: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield name, class and registered class of every layer in a configuration, however deep."""
     if isinstance(config, list):
         for entry in config:
             yield from _layers(entry)
     elif isinstance(config, dict):
         inner = config.get("config")
         if "class_name" in config and isinstance(inner, dict) and "name" in inner:
-            yield str(inner["name"]), str(config.get("class_name"))
+            class_name = str(config["class_name"])
+            yield str(inner["name"]), class_name, str(config.get("registered_name") or class_name)
         for value in config.values():
             yield from _layers(value)
 
 
-def _is_known(class_name: str) -> bool:
+def _is_known(class_name: str, registered: str) -> bool:
+    """Whether Keras has the class, or this process registered it."""
     if hasattr(layers, class_name) or class_name in ("Functional", "Sequential", "Model"):
         return True
-    if keras.saving.get_registered_object(class_name) is not None:
-        return True
-    custom = keras.saving.get_custom_objects()
-    registered = any(name.rpartition(">")[2] == class_name for name in custom)
     # Operations on tensors, such as a sum of two, are saved by their class' name.
-    return registered or class_name in vars(keras.src.ops.numpy) | vars(keras.src.ops.nn)
+    operations = vars(keras.src.ops.numpy) | vars(keras.src.ops.nn)
+    return class_name in operations or keras.saving.get_registered_object(registered) is not None
 
 
 def _numbers(version: str) -> tuple[int, ...]:

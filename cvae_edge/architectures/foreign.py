@@ -137,25 +137,19 @@ def _logits(decoder: keras.Model, linear_pixels: bool) -> Any:
 
 def _without_activation(model: keras.Model, output: Any) -> tuple[str, Any]:
     """Return the name of the last activation, and the tensor before it."""
-    layer = output._keras_history.operation
+    layer, index = output._keras_history.operation, output._keras_history.node_index
+    before = layer._inbound_nodes[index].input_tensors[0]
+    if isinstance(layer, keras.Model):
+        inner = _functional(layer, "decoder")
+        name, logits = _without_activation(inner, tree.flatten(inner.output)[0])
+        if name != "sigmoid":
+            return name, output
+        return name, keras.Model(inner.inputs, logits)(before)
     name = str(getattr(getattr(layer, "activation", None), "__name__", "linear"))
     if type(layer).__name__ in ("Sigmoid", "Tanh", "Relu", "Softmax", "ReLU"):  # operations, layers
         name = type(layer).__name__.lower()
-    if name == "linear":
-        return name, output
-    if isinstance(layer, keras.Model):
-        inner = _functional(layer, "decoder")
-        name, _ = _without_activation(inner, tree.flatten(inner.output)[0])
-        if name in ("linear", "sigmoid"):
-            name, logits = _without_activation(inner, tree.flatten(inner.output)[0])
-            stripped = keras.Model(inner.inputs, logits)
-            return name, stripped(layer._inbound_nodes[-1].input_tensors[0])
-        return name, output
     if name != "sigmoid":
         return name, output
-    before = output._keras_history.operation._inbound_nodes[
-        output._keras_history.node_index
-    ].input_tensors[0]
     if isinstance(layer, layers.Activation) or not isinstance(layer, layers.Layer):
         return name, before
     # The same weights without their activation.

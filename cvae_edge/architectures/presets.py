@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cvae_edge.architectures import general, seed
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.config import ModelConfig
-from cvae_edge.preprocess import require_choice
+from cvae_edge.model_config import require_choice
 
 Shape = tuple[int, int, int]
 

@@ -9,7 +9,7 @@ import typer
 from cvae_edge.cli.training import need_tensorflow, parse_size, print_summary
 from cvae_edge.config import DataConfig
 from cvae_edge.errors import ConfigError
-from cvae_edge.preprocess import WHITE
+from cvae_edge.model_config import WHITE
 
 
 def register(app: typer.Typer) -> None:

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.bundle import Bundle
 from cvae_edge.cli.output import print_table, progress_bar
-from cvae_edge.cli.report import print_artifacts, print_checks, require_right
 from cvae_edge.cli.training import make_plan, need_tensorflow, run_training
 
 _RUN = Path("runs/quickstart")
@@ -56,6 +54,7 @@ def quickstart(
 
 
 def _export() -> None:
+    from cvae_edge.cli.report import print_artifacts
     from cvae_edge.exporters import export_bundle
 
     with progress_bar() as bar:
@@ -65,6 +64,8 @@ def _export() -> None:
 
 
 def _verify() -> None:
+    from cvae_edge.bundle import Bundle
+    from cvae_edge.cli.report import print_checks, require_right
     from cvae_edge.runtime.verify import verify_bundle
 
     checks = verify_bundle(Bundle.open(_BUNDLE))

@@ -14,8 +14,6 @@ import typer
 from cvae_edge.cli.output import print_json, print_table, progress_bar
 from cvae_edge.config import OWN, RECIPES, DataConfig, ModelConfig
 from cvae_edge.errors import ConfigError, DependencyError
-from cvae_edge.likelihoods import default_likelihood, make_likelihood, unit
-from cvae_edge.manifest import MANIFEST
 from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
@@ -111,6 +109,9 @@ def evaluate(
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Evaluate the ELBO and the importance-weighted bound on test images."""
+    from cvae_edge.likelihoods import unit
+    from cvae_edge.manifest import MANIFEST
+
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None, note="")
 
@@ -193,6 +194,7 @@ def make_plan(
     from cvae_edge.architectures.own import build_own
     from cvae_edge.architectures.presets import PRESETS, default_preset
     from cvae_edge.datasets import load_dataset
+    from cvae_edge.likelihoods import default_likelihood
     from cvae_edge.training.run import Run, RunConfig
 
     if resumed is not None and resumed.exists():
@@ -264,6 +266,8 @@ def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default")
 
 def _intention(plan: Plan) -> str:
     """Say what is about to be trained."""
+    from cvae_edge.likelihoods import make_likelihood, unit
+
     model, training = plan.config.model, plan.config.train
     shape = "x".join(map(str, model.image_shape))
     text = f"Training {model.preset} networks for {shape} images, {model.latent_dim} latents, "
@@ -279,6 +283,8 @@ def _intention(plan: Plan) -> str:
 
 def print_summary(run: Run) -> None:
     """Print what a finished run came to."""
+    from cvae_edge.likelihoods import unit
+
     summary = run.summary or {}
     likelihood = run.likelihood()
     elbo = f"{summary['test_elbo']:.2f} ± {summary['test_elbo_standard_error']:.2f}"

@@ -19,7 +19,8 @@ from cvae_edge.datasets import Dataset, load_dataset
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import ConfigError, DataWarning
 from cvae_edge.likelihoods import Likelihood, check_likelihood, default_likelihood, fit_likelihood
-from cvae_edge.preprocess import draw_binary, require_choice
+from cvae_edge.model_config import require_choice
+from cvae_edge.preprocess import draw_binary
 from cvae_edge.training import plots
 from cvae_edge.training.evaluate import trained_codec
 from cvae_edge.training.run import Run, RunConfig, check_new

@@ -102,9 +102,9 @@ class Loop:
             TrainingError: the loss became NaN or infinite.
             Stopped: SIGINT came, and the step it came in is done and saved.
         """
-        self._restore()
-        epochs_done = int(self._step.numpy()) // self._steps_per_epoch
         with _interrupt_flag() as interrupted:
+            self._restore()
+            epochs_done = int(self._step.numpy()) // self._steps_per_epoch
             for epoch in range(epochs_done, self._config.epochs):
                 self._train_epoch(epoch, on_progress, interrupted)
                 on_epoch(self._end_epoch(epoch))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cvae_edge.errors import DependencyError
+from cvae_edge.manifest import digest
+
 TINY = Path(__file__).parents[1] / "data" / "tiny"
 
 
@@ -24,6 +27,7 @@ def bundle(tmp_path: Path) -> Path:
     manifest = json.loads((TINY / "manifest.json").read_text())
     files = ("decoder.onnx", "decoder.float16.onnx")
     manifest["artifacts"] = [a for a in manifest["artifacts"] if a["file"] in files]
+    manifest["digest"] = digest(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     for file in files:
         shutil.copy(TINY / file, folder)
@@ -54,8 +58,14 @@ def test_a_narrow_terminal_gets_what_decides(run_cli, bundle, monkeypatch):
 def test_files_that_cannot_be_measured_here_are_named_with_the_reason(run_cli, monkeypatch):
     from cvae_edge.benchmark import plan
 
-    missing = {"tflite": "they need LiteRT", "onnx": None}
-    monkeypatch.setattr(plan, "_missing_runtime", missing.get)
+    real = plan.load_engine
+
+    def load_engine(format, provider):
+        if format == "tflite":
+            raise DependencyError("they need LiteRT")
+        return real(format, provider)
+
+    monkeypatch.setattr(plan, "load_engine", load_engine)
     result = run_cli("benchmark", TINY, *QUICK)
     assert result.code == 0
     (line,) = [line for line in result.err.splitlines() if "skipped" in line]

@@ -12,7 +12,10 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-TINY = ("--epochs", "2", "--batch-size", "20", "--latent-dim", "3", "--validation", "40")
+TINY = (
+    "--epochs", "2", "--batch-size", "20", "--latent-dim", "3", "--validation", "40",
+    "--width", "0.125",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,9 @@ def tiny_run(tiny_npz, tmp_path_factory):
 def test_train_makes_a_finished_run_and_says_what_is_next(run_cli, tiny_npz, tmp_path):
     result = run_cli("train", "--data", tiny_npz, *TINY, "--out", tmp_path / "run")
     assert result.code == 0
-    assert "360 images, 2 epochs" in result.out
+    assert "360 images" in result.out
+    assert "likelihood gaussian, 2 epochs, on 360 images, pixels as they are" in result.out
+    assert "PSNR" in result.out
     assert f"cvae-edge export {tmp_path / 'run'}" in result.out.replace("\n", "")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["epochs"] == 2
     assert "epoch 2 of 2" in result.err.replace("\n", " ")
@@ -52,7 +57,7 @@ def test_evaluate_prints_a_table_for_people(run_cli, tiny_run):
 def test_resume_without_options_takes_the_runs_own(run_cli, tiny_run):
     result = run_cli("train", "--resume", "--out", tiny_run)
     assert result.code == 0
-    assert "360 images, 2 epochs" in result.out
+    assert "360 images" in result.out
 
 
 def test_ctrl_c_saves_says_how_to_resume_and_exits_130(tiny_npz, tmp_path):
@@ -78,9 +83,14 @@ def test_ctrl_c_saves_says_how_to_resume_and_exits_130(tiny_npz, tmp_path):
         (("--epochs", "0"), "epochs must be at least 1, got 0"),
         (("--batch-size", "1000"), "must not be above the 360 training images"),
         (("--data", "nowhere.npz"), "got 'nowhere.npz', which is not there"),
-        (("--recipe", "slow"), "recipe must be one of seed, fast, got 'slow'"),
-        (("--preset", "large"), "preset must be one of seed, got 'large'"),
+        (("--recipe", "slow"), "recipe must be one of seed, fast, general, got 'slow'"),
+        (("--preset", "large"), "preset must be one of seed, general, got 'large'"),
         (("--image-size", "big"), "--image-size must be like 64 or 64x48"),
+        (("--likelihood", "poisson"), "likelihood must be one of bernoulli, gaussian, logistic"),
+        (("--likelihood", "gaussian", "--binarize", "threshold"), "which --binarize none keeps"),
+        (("--background", "white"), "background must be a colour such as #ffffff"),
+        (("--fit", "squeeze"), "fit must be one of stretch, crop, pad"),
+        (("--model", "own.py:f"), "give --model, or --preset and --width, got both"),
         (("--strategy", "all"), "strategy must be default, mirrored or multiworker, got 'all'"),
         (("--learning-rate", "1e12"), "the loss became NaN or infinite in epoch 1, step"),
         (("--resume", "--out", "."), "is no run folder: it has no config.json"),
@@ -142,7 +152,9 @@ def test_a_broken_image_is_named_in_one_line(run_cli, tmp_path):
     for i in range(60):
         Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    result = run_cli("train", "--data", tmp_path, *TINY[:-2], "--out", tmp_path / "run")
+    result = run_cli(
+        "train", "--data", tmp_path, *TINY[:6], "--width", "0.1", "--out", tmp_path / "run"
+    )
     assert result.code == 0
     warnings = [line for line in result.err.splitlines() if "warning" in line]
     assert len(warnings) == 1
@@ -161,3 +173,63 @@ def test_a_missing_extra_is_named(tiny_npz, tmp_path):
     assert result.returncode == 2
     assert result.stderr.startswith("cvae-edge: this command needs tensorflow")
     assert "pip install 'cvae-edge[train]'" in result.stderr
+
+
+OWN = """
+import keras
+from keras import layers
+
+
+def pair(image_shape, latent_dim):
+    x, z = keras.Input(image_shape), keras.Input((latent_dim,))
+    h = layers.Flatten()(layers.Conv2D(4, 3, 2, "same", activation="silu")(x))
+    h = layers.Dropout(0.1)(h)
+    image = layers.Reshape((4, 4, 4))(layers.Dense(64, activation="relu")(z))
+    image = layers.Conv2DTranspose(image_shape[2], 4, 2, "same", activation="sigmoid")(image)
+    return keras.Model(x, layers.Dense(2 * latent_dim)(h)), keras.Model(z, image)
+
+
+def one(image_shape, latent_dim):
+    return pair(image_shape, latent_dim)[0]
+
+
+def broken(image_shape, latent_dim):
+    raise KeyError("width")
+"""
+
+
+def test_networks_of_ones_own_are_trained_and_exported_like_a_preset(run_cli, tiny_npz, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    options = [o for o in TINY if o not in ("--width", "0.125")]
+    result = run_cli("train", "--data", tiny_npz, *options, "--model", tmp_path / "own.py:pair",
+                     "--out", tmp_path / "run")  # fmt: skip
+    assert result.code == 0, result.err
+    assert "Training own networks for 8x8x1 images, 3 latents" in result.out
+    (tmp_path / "own.py").unlink()  # what follows needs it no more
+    assert run_cli("train", "--resume", "--out", tmp_path / "run").code == 0
+    exported = run_cli("export", tmp_path / "run", "--quantize", "int8", "--no-fused",
+                       "--out", tmp_path / "bundle")  # fmt: skip
+    assert exported.code == 0, exported.err
+    assert run_cli("verify", tmp_path / "bundle").code == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("own.py:one", "must return an encoder and a decoder, Keras models, got Functional"),
+        ("own.py:broken", "it raised: KeyError: 'width'"),
+        ("own.py:missing", "has no attribute 'missing'"),
+        ("nowhere.py:pair", "--model must be FILE.py:FUNCTION, and the file there"),
+        ("own.py", "--model must be FILE.py:FUNCTION"),
+    ],
+)
+def test_a_model_function_that_gives_no_pair_is_one_sentence_and_leaves_nothing(
+    run_cli, tiny_npz, tmp_path, monkeypatch, model, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN)
+    result = run_cli("train", "--data", tiny_npz, "--model", model, "--out", "run")
+    assert result.code == 2
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()

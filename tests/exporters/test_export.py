@@ -143,10 +143,10 @@ def test_int8_inputs_and_outputs_when_asked(tiny_run: Path) -> None:
     target = TARGETS["tflite"]
     ranges = dict.fromkeys(marked(network, target.scheme), (-4.0, 4.0))
     network = lower(mark(network, ranges)[0], "polyphase")
-    for io in ("int8", "float32"):
-        file = target.emit(network, "int8", io=io)
+    for dtype in ("int8", "float32"):
+        file = target.emit(network, "int8", io=dtype)
         tensors = (*file.inputs, *file.outputs)
-        assert [(t.name, t.dtype) for t in tensors] == [("z", io), ("x_logits", io)]
+        assert [(t.name, t.dtype) for t in tensors] == [("z", dtype), ("x_logits", dtype)]
     assert target.emit(network, "int8", io="int8").outputs[0].scale == pytest.approx(
         8 / 255, rel=0.01
     )

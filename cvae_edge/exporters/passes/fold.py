@@ -85,7 +85,7 @@ def _split_dense(model: keras.Model) -> keras.Model:
         """Return the units that a slice of (n, units) takes; None for another call."""
         if type(call.layer).__name__ != "GetItem":
             return None
-        key = call.args[1] if len(call.args) == 2 else call.kwargs.get("key")
+        key: Any = call.args[1] if len(call.args) == 2 else call.kwargs.get("key")
         fits = isinstance(key, tuple | list) and len(key) == 2 and key[0] == slice(None)
         return key[1] if fits and isinstance(key[1], slice) else None
 

@@ -63,11 +63,6 @@ def crop(h: Any, edges: Any) -> Any:
     return layers.Cropping2D(edges)(h) if any(map(any, edges)) else h
 
 
-def gelu(x: Any) -> Any:
-    """Return x * Phi(x) by erf: Keras computes it by erfc, which ONNX does not have."""
-    return tf.nn.gelu(x)
-
-
 class Reshape(layers.Layer):  # type: ignore[misc]
     """(n, ...) to (n, *shape) with a constant shape; Keras' own reads n from the input's."""
 

@@ -15,7 +15,7 @@ from keras import layers, tree
 
 from cvae_edge.exporters.passes.graph import Call, Graph, is_tensor
 from cvae_edge.exporters.passes.kinds import DROPPED, is_linear
-from cvae_edge.exporters.passes.layers import Reshape, copy, gelu, rewrite_linear
+from cvae_edge.exporters.passes.layers import Reshape, copy, rewrite_linear
 
 
 def normalize(model: keras.Model) -> keras.Model:
@@ -42,8 +42,6 @@ class _Normalization:
             return self._separable(layer, args[0])
         if is_linear(layer):
             return self._linear(layer, args[0])
-        if isinstance(layer, layers.Activation):
-            return self._activation(layer.activation, layer.name)(args[0])
         if not isinstance(layer, layers.Layer):  # an operation on tensors, such as a slice
             return layer(*args, **kwargs)
         return copy(layer, name=self._name(layer.name))(*args, **kwargs)
@@ -83,11 +81,7 @@ class _Normalization:
         """Apply a layer's activation as a layer of its own, unless it is ``done``."""
         if done or layer.activation is keras.activations.linear:
             return h
-        return self._activation(layer.activation, f"{layer.name}_activation")(h)
-
-    def _activation(self, function: Any, name: str) -> Any:
-        function = gelu if function is keras.activations.gelu else function
-        return layers.Activation(function, name=self._name(name))
+        return layers.Activation(layer.activation, name=self._name(f"{layer.name}_activation"))(h)
 
     def _name(self, wanted: str) -> str:
         name, i = f"{self._prefix}.{wanted}", 1

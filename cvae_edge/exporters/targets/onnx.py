@@ -79,9 +79,21 @@ def _convert(network: keras.Model, opset: int) -> onnx.ModelProto:
     call = tf.function(lambda *values: network(dict(zip(names, values, strict=True))))
     with quiet():
         model: onnx.ModelProto = tf2onnx.convert.from_function(call, signature, opset=opset)[0]
+    _replace_erfc(model.graph)
     _fuse_biases(model.graph)
     _tidy(model, network)
     return model
+
+
+def _replace_erfc(graph: onnx.GraphProto) -> None:
+    """Write erfc(x), which ONNX does not have and Keras' GELU needs, as 1 - erf(x)."""
+    for node in [node for node in graph.node if node.op_type == "Erfc"]:
+        (result,) = node.output
+        node.op_type, node.output[0] = "Erf", f"{result}_erf"
+        one = onnx.numpy_helper.from_array(np.ones((), np.float32), f"{result}_one")
+        graph.initializer.append(one)
+        subtract = onnx.helper.make_node("Sub", [one.name, node.output[0]], [result])
+        graph.node.insert(list(graph.node).index(node) + 1, subtract)
 
 
 def _fuse_biases(graph: onnx.GraphProto) -> None:
