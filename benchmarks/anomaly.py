@@ -41,9 +41,9 @@ def roc_auc(normal: np.ndarray, anomalous: np.ndarray) -> float:
 
 def make_bundle(digit: int, images: int, epochs: int, folder: Path) -> dict[str, Any]:
     """Train without ``digit``, export to ``folder``/bundle and return the run's summary."""
-    from cvae_edge.exporters.export import export_bundle
-    from cvae_edge.training.run import RunConfig
+    from cvae_edge.exporters import export_bundle
     from cvae_edge.training.launch import train
+    from cvae_edge.training.run import RunConfig
 
     mnist = load_dataset(DataConfig(validation=0))
     kept = [np.flatnonzero(split.labels != digit) for split in (mnist.train, mnist.test)]

@@ -108,13 +108,12 @@ def save_model(run: Path, folder: str) -> int:
 
     import_tensorflow()
     from cvae_edge.quiet import quiet
-    from cvae_edge.training.evaluate import load_trained
     from cvae_edge.training.run import Run
 
-    vae = load_trained(Run.open(run))
+    vae = Run.open(run).vae()
     with quiet():
         vae.decoder.export(folder, verbose=False)
-    return vae.config.latent_dim
+    return vae.latent_dim
 
 
 def start(stages: tuple[str, str, str], arguments: list[str], bytecode: str) -> list[float]:

@@ -30,7 +30,7 @@ from inference_report import ROLES, report
 from turns import Peer, PeerError
 
 from cvae_edge.bundle import Bundle
-from cvae_edge.elbo import log_bernoulli
+from cvae_edge.likelihoods import Bernoulli
 
 SCRIPT = Path(__file__).with_name("inference_peers.py")
 IMAGES = 1024  # test images: inputs, and what losses are measured on
@@ -102,24 +102,25 @@ def write_inputs(run: Path, folder: Path) -> None:
     from cvae_edge.training.framework import import_tensorflow
 
     import_tensorflow()
-    from cvae_edge.preprocess import draw_binary
     from cvae_edge.elbo import reparameterize
     from cvae_edge.exporters.calibration import calibration_set
-    from cvae_edge.exporters.naive import naive_export
     from cvae_edge.exporters.subject import load_subject
+    from cvae_edge.exporters.targets import TARGETS
     from cvae_edge.noise import standard_normal
+    from cvae_edge.preprocess import draw_binary
+    from cvae_edge.training.run import Run
 
-    subject = load_subject(run)
+    subject = load_subject(Run.open(run))
     inputs = calibration_set(subject, 500)
     kinds = [("onnx", "float32"), ("onnx", "int8"), *(("tflite", file) for file in TFLITE_FILES)]
     for role, (format, precision) in product(("encoder", "decoder"), kinds):
-        content = naive_export(getattr(subject.vae, role), format, precision, inputs)
+        content = TARGETS[format].naive(getattr(subject.vae, role), precision, inputs)
         (folder / f"{role}.{precision}.{format}").write_bytes(content)
     for role, name in (("encoder", "x"), ("decoder", "z")):
         quantize_per_channel(folder, role, {name: inputs[name]})
     x = draw_binary(subject.dataset.test.images[:IMAGES], subject.dataset.binarize, 0)
     mean, logvar = subject.trained.encode(x)
-    z = reparameterize(mean, logvar, standard_normal(len(x), subject.config.latent_dim, 0))
+    z = reparameterize(mean, logvar, standard_normal(len(x), subject.vae.latent_dim, 0))
     np.savez(folder / "images.npz", x=x, mean=mean, z=z, x_logits=subject.trained.decode(z))
 
 
@@ -127,7 +128,7 @@ def quantize_per_channel(folder: Path, role: str, inputs: dict[str, np.ndarray])
     """Write what onnxruntime's guide recommends for x86-64, and OpenVINO runs fastest: U8S8."""
     from onnxruntime.quantization import QuantType, quantize_static
 
-    from cvae_edge.exporters.onnx_quantization import CalibrationBatches
+    from cvae_edge.exporters.targets.onnx_int8 import CalibrationBatches
     from cvae_edge.quiet import quiet
 
     with quiet():
@@ -168,11 +169,11 @@ def start(
 def losses(peers: dict[Candidate, Peer], folder: Path) -> dict[str, float]:
     """Return what each decoder loses in nats per image beside the trained one, on the same z."""
     images, logits = np.load(folder / "images.npz"), folder / "logits.npy"
-    trained = log_bernoulli(images["x"], images["x_logits"])
+    trained = Bernoulli().log_prob(images["x"], images["x_logits"])
     found = {}
     for candidate, peer in peers.items():
         peer.ask(logits_to=str(logits))
-        loss = trained - log_bernoulli(images["x"], np.load(logits))
+        loss = trained - Bernoulli().log_prob(images["x"], np.load(logits))
         found[candidate.name] = round(float(loss.mean()), 4)
     return found
 

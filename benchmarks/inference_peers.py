@@ -153,23 +153,25 @@ def tensorflow(run: str, way: str, threads: int) -> Jobs:
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
-    from cvae_edge.training.evaluate import load_trained
     from cvae_edge.training.run import Run
 
-    vae = load_trained(Run.open(Path(run)))
+    vae = Run.open(Path(run)).vae()
     if way == "tf.function":
         decode, encode = tf.function(vae.decoder), tf.function(vae.encoder)
-        reconstruct = tf.function(lambda x: tf.sigmoid(vae.decoder(vae.encoder(x)["mean"])))
+        reconstruct = tf.function(
+            lambda x: tf.sigmoid(vae.decoder(vae.encoder(x)["mean"])["x_logits"])
+        )
         jobs = {
-            "decoder": lambda z: decode(tf.constant(z)).numpy(),
+            "decoder": lambda z: decode(tf.constant(z))["x_logits"].numpy(),
             "encoder": lambda x: [v.numpy() for v in encode(tf.constant(x)).values()],
             "reconstruct": lambda x: reconstruct(tf.constant(x)).numpy(),
         }
         return lambda role, batch: jobs[role]
     import keras
 
-    x = keras.Input(vae.config.image_shape)
-    whole = keras.Model(x, keras.ops.sigmoid(vae.decoder(vae.encoder(x)["mean"])))
+    x = keras.Input(vae.image_shape)
+    x_logits = vae.decoder(vae.encoder(x)["mean"])["x_logits"]
+    whole = keras.Model(x, keras.ops.sigmoid(x_logits))
     networks = {"decoder": vae.decoder, "encoder": vae.encoder, "reconstruct": whole}
     return lambda role, batch: (
         lambda value: networks[role].predict(value, batch_size=batch, verbose=0)
@@ -185,7 +187,7 @@ def pytorch(run: str, threads: int) -> Jobs:
 
     torch.set_num_threads(threads)
     opened = Run.open(Path(run))
-    weights, config = opened.read_weights(), opened.config.model
+    (weights, _), config = opened.read_weights(), opened.config.model
     encode, decode = make_encoder(weights, config), make_decoder(weights, config)
 
     def reconstruct(x: Array) -> Array:

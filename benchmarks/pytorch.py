@@ -34,7 +34,8 @@ def make_encoder(weights: Mapping[str, np.ndarray], config: ModelConfig) -> Netw
 
 def make_decoder(weights: Mapping[str, np.ndarray], config: ModelConfig) -> Network:
     """z (n, latent_dim) to x_logits (n, h, w, c)."""
-    height, width, channels = config.grid_shape
+    height, width = config.image_shape[0] // 4, config.image_shape[1] // 4
+    channels = len(weights["decoder/grid/bias"]) // (height * width)
     mirror = np.arange(height * width * channels).reshape(height, width, channels)[::-1, ::-1]
     kernel, bias = _dense(weights, "decoder/grid")
     order = torch.from_numpy(mirror.ravel().copy())

@@ -26,16 +26,18 @@ from cvae_edge.training.framework import import_tensorflow
 import_tensorflow()
 
 from cvae_edge.bundle import Bundle  # noqa: E402
-from cvae_edge.exporters import tflite  # noqa: E402
+from cvae_edge.codec import Codec  # noqa: E402
 from cvae_edge.exporters.build import Builder  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
-from cvae_edge.exporters.latency import make_call, median_latencies  # noqa: E402
-from cvae_edge.exporters.measurement import Elbos, HalfCodec  # noqa: E402
-from cvae_edge.exporters.naive import naive_export  # noqa: E402
+from cvae_edge.exporters.latency import median_latencies  # noqa: E402
+from cvae_edge.exporters.measurement import Elbos  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
+from cvae_edge.exporters.targets import TARGETS  # noqa: E402
+from cvae_edge.exporters.targets.tflite import signature  # noqa: E402
 from cvae_edge.manifest import Artifact  # noqa: E402
 from cvae_edge.runtime.engines import open_session  # noqa: E402
+from cvae_edge.training.run import Run  # noqa: E402
 
 
 def pairs(bundle: Bundle) -> dict[str, float]:
@@ -68,11 +70,11 @@ def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
         return bundle.read(bundle.manifest.find("decoder", format, precision))
 
     def own(format: str, precision: str) -> bytes:
-        return naive_export(subject.vae.decoder, format, precision, {"z": z})
+        return TARGETS[format].naive(subject.vae.decoder, precision, {"z": z})
 
     precisions = ("float32", "dynamic_range", "int8")
-    calls = {f"{p} ours": make_call("tflite", ours("tflite", p)) for p in precisions}
-    calls |= {f"{p} own": make_call("tflite", own("tflite", p)) for p in precisions}
+    calls = {f"{p} ours": TARGETS["tflite"].make_call(ours("tflite", p), 1, 1) for p in precisions}
+    calls |= {f"{p} own": TARGETS["tflite"].make_call(own("tflite", p), 1, 1) for p in precisions}
     lite = median_latencies(calls, 100)
     ratios = {
         f"tflite {p} decoder, tools' own / ours, 1 image": lite[f"{p} own"] / lite[f"{p} ours"]
@@ -83,8 +85,8 @@ def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
     for threads in (1, 2):
         batch = median_latencies(
             {
-                "own": make_call("onnx", own("onnx", "float32"), 100, threads),
-                "ours": make_call("onnx", ours("onnx", "int8"), 100, threads),
+                "own": TARGETS["onnx"].make_call(own("onnx", "float32"), 100, threads),
+                "ours": TARGETS["onnx"].make_call(ours("onnx", "int8"), 100, threads),
             },
             30,
         )
@@ -103,8 +105,8 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
             network = getattr(subject.vae, role)
             files: dict[str, Callable[[], bytes]] = {
                 "this package": lambda a=artifact: bundle.read(a),
-                "converter, as it comes": lambda n=network, p=precision: naive_export(
-                    n, "tflite", p, inputs
+                "converter, as it comes": lambda n=network, p=precision: TARGETS["tflite"].naive(
+                    n, p, inputs
                 ),
             }
             if importlib.util.find_spec("ai_edge_quantizer"):
@@ -112,7 +114,9 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
                     ai_edge(f, n, p, inputs[n])
                 )
             contents = {tool: make() for tool, make in files.items()}
-            times = median_latencies({t: make_call("tflite", c) for t, c in contents.items()})
+            times = median_latencies(
+                {t: TARGETS["tflite"].make_call(c, 1, 1) for t, c in contents.items()}
+            )
             for tool, content in contents.items():
                 loss = elbos.trained - elbos.of(codec(artifact, content, subject))
                 rows.append(
@@ -128,9 +132,9 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
     return rows
 
 
-def codec(artifact: Artifact, content: bytes, subject: Subject) -> HalfCodec:
+def codec(artifact: Artifact, content: bytes, subject: Subject) -> Codec:
     """Any tool's file with the trained model's other half; tools name tensors as they like."""
-    inputs, outputs = tflite.tensors(content)
+    inputs, outputs = signature(content)
     graph = open_session(artifact._replace(inputs=inputs, outputs=outputs), content)
     wanted = [t.name for t in artifact.outputs]
 
@@ -139,7 +143,8 @@ def codec(artifact: Artifact, content: bytes, subject: Subject) -> HalfCodec:
         got = graph(**{inputs[0].name: x})
         return got if set(wanted) == set(got) else {wanted[0]: next(iter(got.values()))}
 
-    return HalfCodec(artifact.role, run, subject.trained)
+    halves = {"encoder": subject.trained.encoder, "decoder": subject.trained.decoder}
+    return Codec(**{**halves, artifact.role: run})
 
 
 def ai_edge(float32: bytes, name: str, precision: str, values: np.ndarray) -> bytes:
@@ -192,7 +197,7 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--images", type=int, default=500)
     arguments = parser.parse_args()
-    subject, bundle = load_subject(arguments.run), Bundle.open(arguments.bundle)
+    subject, bundle = load_subject(Run.open(arguments.run)), Bundle.open(arguments.bundle)
     elbos = Elbos(subject, arguments.images)
     inputs = calibration_set(subject, 500)
     figures = {

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import record
 
-from cvae_edge.config import PRESETS, RECIPES, DataConfig
+from cvae_edge.config import RECIPES, DataConfig, ModelConfig
 from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 
+from cvae_edge.architectures.presets import build_preset  # noqa: E402
 from cvae_edge.datasets import load_dataset  # noqa: E402
 from cvae_edge.elbo import evaluate  # noqa: E402
-from cvae_edge.training.evaluate import TrainedCodec  # noqa: E402
-from cvae_edge.training.model import VAE  # noqa: E402
-from cvae_edge.training.run import Run, RunConfig  # noqa: E402
+from cvae_edge.training.evaluate import trained_codec  # noqa: E402
 from cvae_edge.training.launch import train  # noqa: E402
+from cvae_edge.training.run import Run, RunConfig  # noqa: E402
 
 SEED_100_EPOCHS = -78.26  # test ELBO in nats of the seed's recipe after its 100 epochs
 
@@ -39,17 +39,18 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe = RECIPES[arguments.recipe]
     recipe = dataclasses.replace(recipe, epochs=arguments.epochs or recipe.epochs)
-    config = RunConfig(PRESETS["seed"], DataConfig(validation=arguments.validation), recipe)
+    config = RunConfig(ModelConfig(), DataConfig(validation=arguments.validation), recipe)
     dataset = load_dataset(config.data)
-    vae = VAE(config.model)
-    codec = TrainedCodec(vae)
+    vae = build_preset(config.model)
+    codec = trained_codec(vae)
     epochs = []
     with tempfile.TemporaryDirectory() as folder:
         run_folder = Path(folder) / "run"
 
         def on_epoch(row: dict[str, float]) -> None:
-            vae.load_weights(Run.open(run_folder).read_weights())
-            test = evaluate(codec, dataset.test.images, dataset.binarize)
+            weights, likelihood = Run.open(run_folder).read_weights()
+            vae.load_weights(weights)
+            test = evaluate(codec, dataset.test.images, dataset.binarize, likelihood)
             epochs.append({**row, "test_elbo": test.elbo})
             print(f"epoch {row['epoch']:g}: test ELBO {test.elbo:.2f}", flush=True)
 

@@ -38,24 +38,23 @@ def export_untrained(config: ModelConfig, folder: Path) -> None:
     from cvae_edge.training.framework import import_tensorflow
 
     import_tensorflow()
+    from cvae_edge.architectures.presets import build_preset
     from cvae_edge.bundle import write_manifest
-    from cvae_edge.exporters import onnx
-    from cvae_edge.exporters.lowering_table import FASTEST
-    from cvae_edge.exporters.networks import decoder_network, encoder_network
+    from cvae_edge.exporters.passes.fold import fold
+    from cvae_edge.exporters.passes.lower import lower
+    from cvae_edge.exporters.passes.normalize import normalize
+    from cvae_edge.exporters.targets import TARGETS
+    from cvae_edge.likelihoods import make_likelihood
     from cvae_edge.manifest import Artifact, Manifest
-    from cvae_edge.training.model import VAE
+    from cvae_edge.model_config import ModelShape
+    from cvae_edge.preprocess import Pixels
 
-    weights = VAE(config).weights()
-    lowering = FASTEST["onnx", "float32"]
-    networks = {
-        "encoder": encoder_network(config, weights, "channels_first"),
-        "decoder": decoder_network(config, weights, "channels_first", lowering),
-    }
+    vae, target = build_preset(config), TARGETS["onnx"]
+    lowering = target.lowerings["float32"]
     artifacts = []
-    for role, network in networks.items():
-        model = onnx.to_onnx(network)
-        content = onnx.describe(model, {})
-        (folder / f"{role}.onnx").write_bytes(content)
+    for role, network in (("encoder", vae.encoder), ("decoder", vae.decoder)):
+        file = target.emit(lower(fold(normalize(network)), lowering), "float32")
+        (folder / f"{role}.onnx").write_bytes(file.content)
         artifacts.append(
             Artifact(
                 file=f"{role}.onnx",
@@ -63,14 +62,18 @@ def export_untrained(config: ModelConfig, folder: Path) -> None:
                 role=role,
                 precision="float32",
                 lowering=lowering if role == "decoder" else None,
-                inputs=onnx.tensors(model)[0],
-                outputs=onnx.tensors(model)[1],
-                size_bytes=len(content),
-                sha256=hashlib.sha256(content).hexdigest(),
-                opset=onnx.opset_of(model),
+                inputs=file.inputs,
+                outputs=file.outputs,
+                size_bytes=len(file.content),
+                sha256=hashlib.sha256(file.content).hexdigest(),
+                opset=file.opset,
             )
         )
-    write_manifest(folder, Manifest("untrained", config, "threshold", tuple(artifacts), {}, {}, {}))
+    shape = ModelShape(config.image_shape, config.latent_dim)
+    pixels = Pixels(config.image_shape, binarize="threshold")
+    likelihood = make_likelihood("bernoulli")
+    manifest = Manifest("untrained", shape, pixels, likelihood, tuple(artifacts), {}, {}, {})
+    write_manifest(folder, manifest)
 
 
 def peak_megabytes() -> float:

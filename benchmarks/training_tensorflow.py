@@ -21,8 +21,10 @@ import_tensorflow()
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from cvae_edge.architectures.presets import build_preset  # noqa: E402
+from cvae_edge.architectures.vae import VAE  # noqa: E402
 from cvae_edge.training import elbo  # noqa: E402
-from cvae_edge.training.model import VAE  # noqa: E402
+from cvae_edge.training.likelihoods import log_bernoulli  # noqa: E402
 from cvae_edge.training.step import make_optimizer, make_step  # noqa: E402
 
 Turn = Callable[[], None]
@@ -30,10 +32,9 @@ Turn = Callable[[], None]
 
 def ours(images: np.ndarray, batch_size: int) -> Turn:
     config = TrainConfig(batch_size=batch_size)
-    vae = VAE(ModelConfig())
-    step = make_step(
-        vae, make_optimizer(vae, config, 1), config, "threshold", tf.distribute.get_strategy()
-    )
+    vae = build_preset(ModelConfig())
+    optimizer = make_optimizer(vae, None, config, 1)
+    step = make_step(vae, None, optimizer, config, "threshold", tf.distribute.get_strategy())
 
     def turn() -> None:
         for i in range(0, len(images), batch_size):
@@ -43,7 +44,7 @@ def ours(images: np.ndarray, batch_size: int) -> Turn:
 
 
 def plain_step(batch_size: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    vae = VAE(ModelConfig())
+    vae = build_preset(ModelConfig())
     optimizer = keras.optimizers.Adam(1e-4)
     optimizer.build(vae.variables)
 
@@ -61,7 +62,7 @@ def negative_elbo(vae: VAE, x: tf.Tensor) -> tf.Tensor:
     posterior = vae.encoder(x)
     eps = tf.random.normal(tf.shape(posterior["mean"]))
     z = elbo.reparameterize(posterior["mean"], posterior["logvar"], eps)
-    log_px = elbo.log_bernoulli(x, vae.decoder(z))
+    log_px = log_bernoulli(x, vae.decoder(z)["x_logits"], None)
     return tf.reduce_mean(elbo.kl_sample(z, posterior["logvar"], eps) - log_px)
 
 
@@ -81,7 +82,7 @@ def keras_fit(images: np.ndarray, batch_size: int, jit_compile: str | bool) -> T
     class Model(keras.Model):
         def __init__(self) -> None:
             super().__init__()
-            self.vae = VAE(ModelConfig())
+            self.vae = build_preset(ModelConfig())
             self.encoder, self.decoder = self.vae.encoder, self.vae.decoder
 
         def train_step(self, data: Any) -> dict[str, Any]:

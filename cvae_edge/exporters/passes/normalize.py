@@ -20,7 +20,7 @@ from cvae_edge.exporters.passes.layers import Reshape, copy, rewrite_linear
 
 def normalize(model: keras.Model) -> keras.Model:
     """Return the same function in the form that the other passes take."""
-    return Graph(model).rebuild(_Normalization(model.name).rule)
+    return Graph(model).rebuild(_Normalization(model.name[:1]).rule)
 
 
 class _Normalization:

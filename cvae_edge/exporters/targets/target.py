@@ -35,7 +35,7 @@ class Target:
 
     name: str  # of the format, and the ending of its files
     precisions: tuple[str, ...]
-    lowerings: Mapping[str, str]  # by precision, the fastest; written by benchmarks/lowering.py
+    lowerings: Mapping[str, str]  # by precision, the fastest; by benchmarks/lowering.py
     # emit(network, precision, **options of the export: opset, io); int8 networks are marked.
     emit: Callable[..., File]
     scheme: Scheme | None = None  # of int8

@@ -52,11 +52,14 @@ def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any)
         if precision == "int8" and io == "int8":
             converter.inference_input_type = converter.inference_output_type = tf.int8
         content = _convert(converter)
+    return File(content, *signature(content))
+
+
+def signature(content: bytes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return the inputs and the outputs of a file's signature, at batch 1."""
     with quiet():
         runner = Interpreter(model_content=content).get_signature_runner()
-    return File(
-        content, _tensors(runner.get_input_details()), _tensors(runner.get_output_details())
-    )
+    return _tensors(runner.get_input_details()), _tensors(runner.get_output_details())
 
 
 def _convert(converter: Any) -> bytes:
