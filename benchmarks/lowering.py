@@ -3,8 +3,9 @@
     python benchmarks/lowering.py RUN [RUN ...] [--rounds 60] [--formats onnx,tflite]
 
 A RUN is any finished or imported run. Every file takes its turn in every round; figures are
-medians. TFLite files are judged on one image with one thread and with two, ONNX files on one image and on
-100, by geometric means. The results name the best; a target's table of lowerings is set from them.
+medians. TFLite files are judged on one image with one thread and with two, ONNX files on one image
+and on 100, by geometric means. The results name the best; a target's table of lowerings is set from
+them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -78,8 +79,9 @@ class VAE:
             RunError: they are damaged, or hold a layer of a class that this process does not know.
         """
         try:
+            # Copies: Keras empties what it reads.
             halves = [
-                keras.saving.deserialize_keras_object(fields[role], safe_mode=True)
+                keras.saving.deserialize_keras_object(copy.deepcopy(fields[role]), safe_mode=True)
                 for role in ROLES
             ]
         except Exception as error:  # Keras raises whatever a layer's constructor raises
