@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from cvae_edge.model_config import (
@@ -113,11 +114,26 @@ RECIPES: dict[str, TrainConfig] = {
     ),
     "general": TrainConfig(
         epochs=30,
-        batch_size=64,
+        batch_size=32,
         learning_rate=1e-3,
-        warmup_epochs=1.0,
+        warmup_epochs=1.5,
         final_rate=0.02,
         average_epochs=0.5,
         clip_norm=1000.0,
     ),
 }
+_FEWEST_STEPS = 3000  # of recipe general: with fewer, a small data set's model stays a blur
+
+
+def for_images(recipe: TrainConfig, images: int) -> TrainConfig:
+    """Return recipe ``general`` with as many epochs as ``images`` need; others as they are."""
+    if recipe != RECIPES["general"]:
+        return recipe
+    steps = max(1, images // recipe.batch_size)
+    factor = max(1.0, _FEWEST_STEPS / (steps * recipe.epochs))
+    return replace(
+        recipe,
+        epochs=math.ceil(factor * recipe.epochs),
+        warmup_epochs=round(factor * recipe.warmup_epochs, 2),
+        average_epochs=round(factor * recipe.average_epochs, 2),
+    )

@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.output import print_table, progress_bar
-from cvae_edge.cli.training import make_plan, need_tensorflow, run_training
+from cvae_edge.cli.planning import make_plan
+from cvae_edge.cli.training import need_tensorflow, run_training
 
 _RUN = Path("runs/quickstart")
 _BUNDLE = Path("export/quickstart")

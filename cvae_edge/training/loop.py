@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from cvae_edge.errors import RunError, TrainingError
 from cvae_edge.likelihoods import Likelihood
 from cvae_edge.training import plots
 from cvae_edge.training.evaluate import trained_codec
+from cvae_edge.training.interrupt import interrupt_flag
 from cvae_edge.training.run import Run
 from cvae_edge.training.step import make_optimizer, make_scale, make_step, trained_variables
 from cvae_edge.training.summary import fit_on, summarize
@@ -102,7 +102,7 @@ class Loop:
             TrainingError: the loss became NaN or infinite.
             Stopped: SIGINT came, and the step it came in is done and saved.
         """
-        with _interrupt_flag() as interrupted:
+        with interrupt_flag() as interrupted:
             self._restore()
             epochs_done = int(self._step.numpy()) // self._steps_per_epoch
             for epoch in range(epochs_done, self._config.epochs):
@@ -255,17 +255,3 @@ class Loop:
         """Draw the curve, and images that were not trained on, through the current weights."""
         plots.draw_training_curve(self._run.history(), self._run.folder / "training-curve.png")
         plots.draw_reconstructions(self._codec, self._dataset, self._run.folder)
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
-    """Turn SIGINT into a flag, so that a step is never cut in two."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag  # only the main thread may handle signals
-        return
-    previous = signal.signal(signal.SIGINT, lambda *_: flag.set())
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)
