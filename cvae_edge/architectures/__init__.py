@@ -1,1 +1,1 @@
-"""Architectures: from an image shape to a pair of Keras models, and from a foreign pair to ours."""
+"""From an image shape to a pair of Keras models: presets, one's own, and pairs from elsewhere."""

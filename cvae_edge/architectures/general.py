@@ -1,89 +1,110 @@
-"""A pair for images of any size (preset ``general``)."""
+"""One architecture for images of any size from 8x8 to 512x512.
+
+Strided convolutions halve the image until its shorter side is 4 to 7 pixels, while their channels
+double; strided transposed convolutions take it back up. A side that is odd is rounded up where it
+is halved, and the decoder's last layer crops what that adds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import keras
-import numpy as np
 from keras import layers
 
-from cvae_edge.architectures.vae import VAE, initializers
-from cvae_edge.config import require
+from cvae_edge.architectures.initializers import layer_seeds
+from cvae_edge.architectures.vae import VAE
 
-LATENT_DIM = 64
-SMALLEST, LARGEST = 8, 512  # pixels a side
-_COARSEST = 7  # pixels of the shorter side at the last grid, at most
-_CHANNELS, _MOST = 32, 256  # of the finest grid; doubled at each halving, up to
-_KERNEL = 3
+KERNEL = 3  # of the strided convolutions, both ways
+STRIDED_LAST = False  # whether the last strided layer gives the image; else a 3x3 layer follows
+_FIRST_CHANNELS = 32  # after the first halving; they double with each further one
+_MOST_CHANNELS = 256
+_SMALLEST_SIDE = 4  # the shorter side is halved to 4..7
 
 
-def build(image_shape: tuple[int, int, int], latent_dim: int, width: float, seed: int) -> VAE:
-    """Build both networks, with weights from ``seed``.
-
-    The encoder halves height and width, rounded up, until the shorter side is 4 to 7 pixels; the
-    decoder doubles as often, and its last layer cuts off what is too much.
-
-    Raises:
-        ConfigError: a side is out of range.
-    """
-    require(
-        all(SMALLEST <= side <= LARGEST for side in image_shape[:2]),
-        f"preset general takes images of {SMALLEST} to {LARGEST} pixels a side",
-        "x".join(map(str, image_shape[:2])),
-    )
-    grids = [image_shape[:2]]
-    while min(grids[-1]) > _COARSEST:
-        grids.append((-(-grids[-1][0] // 2), -(-grids[-1][1] // 2)))
-    halvings = len(grids) - 1
-    channels = [max(1, round(width * min(_MOST, _CHANNELS << i))) for i in range(halvings)]
+def build(
+    image_shape: tuple[int, int, int], latent_dim: int, width: float = 1.0, seed: int = 0
+) -> VAE:
+    """Build both networks; ``make_preset`` checks the sizes."""
     return VAE(
-        _encoder(image_shape, latent_dim, channels, seed),
-        _decoder(image_shape, latent_dim, channels, grids[-1], seed),
+        _encoder(image_shape, latent_dim, width, seed),
+        _decoder(image_shape, latent_dim, width, seed),
     )
+
+
+def halvings(image_shape: tuple[int, int, int]) -> list[tuple[int, int]]:
+    """Return height and width of the image and after each halving."""
+    sizes = [image_shape[:2]]
+    while min(sizes[-1]) >= 2 * _SMALLEST_SIDE:
+        height, width = sizes[-1]
+        sizes.append(((height + 1) // 2, (width + 1) // 2))
+    return sizes
+
+
+def channels_by_depth(depth: int, width: float) -> list[int]:
+    """Return the channels after each halving, the first one's first."""
+    return [
+        max(1, round(min(_FIRST_CHANNELS << i, _MOST_CHANNELS) * width)) for i in range(depth)
+    ]
 
 
 def _encoder(
-    image_shape: tuple[int, int, int], latent_dim: int, channels: list[int], seed: int
+    image_shape: tuple[int, int, int], latent_dim: int, width: float, seed: int
 ) -> keras.Model:
-    glorot = initializers(seed, 0)
-    with keras.name_scope("encoder"):
-        x = keras.Input(image_shape, name="x")
-        h = x
-        for i, n in enumerate(channels, 1):
-            h = layers.Conv2D(
-                n, _KERNEL, 2, "same", activation="relu", name=f"down_{i}",
-                kernel_initializer=next(glorot),
-            )(h)  # fmt: skip
-        h = layers.Flatten(name="flatten")(h)
-        mean, logvar = (
-            layers.Dense(latent_dim, name=name, kernel_initializer=next(glorot))(h)
-            for name in ("mean", "logvar")
-        )
-    return keras.Model(x, {"mean": mean, "logvar": logvar}, name="encoder")
+    """x (n, h, w, c) -> {"mean", "logvar"}, each (n, latent_dim)."""
+    seeds = layer_seeds(seed, 0)
+    x = keras.Input(image_shape, name="x")
+    h = x
+    for i, filters in enumerate(channels_by_depth(len(halvings(image_shape)) - 1, width), 1):
+        h = layers.Conv2D(
+            filters,
+            KERNEL,
+            2,
+            "same",
+            activation="relu",
+            name=f"down_{i}",
+            kernel_initializer=_he(next(seeds)),
+        )(h)  # (n, ceil(h / 2^i), ceil(w / 2^i), filters)
+    h = layers.Flatten(name="flatten")(h)
+    outputs = {
+        name: layers.Dense(latent_dim, name=name, kernel_initializer=_glorot(next(seeds)))(h)
+        for name in ("mean", "logvar")
+    }
+    return keras.Model(x, outputs, name="encoder")
 
 
 def _decoder(
-    image_shape: tuple[int, int, int],
-    latent_dim: int,
-    channels: list[int],
-    grid: tuple[int, int],
-    seed: int,
+    image_shape: tuple[int, int, int], latent_dim: int, width: float, seed: int
 ) -> keras.Model:
-    glorot = initializers(seed, 1)
-    shape = (*grid, channels[-1])
-    with keras.name_scope("decoder"):
-        z = keras.Input((latent_dim,), name="z")
-        h = layers.Dense(
-            int(np.prod(shape)), activation="relu", name="grid", kernel_initializer=next(glorot)
-        )(z)
-        h = layers.Reshape(shape, name="reshape")(h)
-        for i, n in enumerate([*channels[-2::-1], channels[0]], 1):
-            h = layers.Conv2DTranspose(
-                n, _KERNEL, 2, "same", activation="relu", name=f"up_{i}",
-                kernel_initializer=next(glorot),
-            )(h)  # fmt: skip
-        h = layers.Conv2D(
-            image_shape[2], 3, padding="same", name="pixels", kernel_initializer=next(glorot)
-        )(h)
-        spare = [(0, got - wanted) for got, wanted in zip(h.shape[1:3], image_shape, strict=False)]
-        x_logits = layers.Cropping2D(spare, name="crop")(h) if any(map(any, spare)) else h
-    return keras.Model(z, {"x_logits": x_logits}, name="decoder")
+    """z (n, latent_dim) -> {"x_logits"}, (n, h, w, c)."""
+    seeds = layer_seeds(seed, 1)
+    sizes = halvings(image_shape)
+    grid_height, grid_width = sizes[-1]
+    deepest, *outputs = _decoder_channels(len(sizes) - 1, width, image_shape[2])
+    z = keras.Input((latent_dim,), name="z")
+    h = layers.Dense(
+        grid_height * grid_width * deepest,
+        activation="relu",
+        name="grid",
+        kernel_initializer=_he(next(seeds)),
+    )(z)
+    h = layers.Reshape((grid_height, grid_width, deepest), name="reshape")(h)
+    for i, (filters, activation) in enumerate(outputs, 1):
+        h = layers.Conv2DTranspose(
+            filters,
+            KERNEL,
+            2,
+            "same",
+            activation=activation,
+            name=f"up_{i}",
+            kernel_initializer=_he(next(seeds), stride=2) if activation else _glorot(next(seeds)),
+        )(h)  # (n, grid height * 2^i, grid width * 2^i, filters)
+    if not STRIDED_LAST:
+        last = layers.Conv2DTranspose(
+            image_shape[2], 3, 1, "same", name="image", kernel_initializer=_glorot(next(seeds))
+        )
+        h = last(h)
+    crop = tuple((0, h.shape[axis] - image_shape[axis - 1]) for axis in (1, 2))
+    if crop != ((0, 0), (0, 0)):
+        h = layers.Cropping2D(crop, name="crop")(h)
+    return keras.Model(z, {"x_logits": h}, name="decoder")

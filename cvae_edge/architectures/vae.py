@@ -1,41 +1,44 @@
-"""A VAE as a pair of Keras models in one form."""
+"""The pair of Keras models that everything else works on, in its one normal form."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from cvae_edge.architectures.configs import check_config
 from cvae_edge.errors import RunError
 
 Weights = dict[str, NDArray[np.float32]]
-ROLES = ("encoder", "decoder")
 
 
 class VAE:
-    """An encoder and a decoder, functional Keras models without randomness when they are called.
+    """An encoder and a decoder, both functional models without randomness in them.
 
-    The encoder maps ``x`` (n, h, w, c) to ``mean`` and ``logvar``, each (n, latent_dim), the
-    decoder ``z`` (n, latent_dim) to ``x_logits`` (n, h, w, c); outputs are dictionaries. Layers
-    that behave otherwise in training, such as dropout and batch normalization, may be among them.
+    Both may hold layers that only act in training (Dropout, BatchNormalization). Called with
+    ``training=False``, which is Keras' default, they are the normal form.
+
+    Args:
+        encoder: x (n, h, w, c) -> {"mean", "logvar"}, each (n, latent_dim).
+        decoder: z (n, latent_dim) -> {"x_logits"}, (n, h, w, c).
     """
 
     def __init__(self, encoder: keras.Model, decoder: keras.Model) -> None:
-        self.encoder, self.decoder = encoder, decoder
+        self.encoder = encoder
+        self.decoder = decoder
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width, channels."""
-        h, w, c = self.encoder.inputs[0].shape[1:]
-        return h, w, c
+        height, width, channels = self.encoder.inputs[0].shape[1:]
+        return height, width, channels
 
     @property
     def latent_dim(self) -> int:
-        """Values of a latent."""
+        """Latent variables of one image."""
         return int(self.decoder.inputs[0].shape[1])
 
     @property
@@ -44,11 +47,11 @@ class VAE:
         return [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
 
     def weights(self) -> Weights:
-        """Return a copy of every weight, statistics of batch normalization too, by its path.
+        """Return a copy of every weight by its name, such as ``encoder/conv_1/kernel``.
 
-        A path is like ``encoder/conv_1/kernel``; where two weights share one it is numbered.
+        The statistics of BatchNormalization are among them, the seeds of random layers are not.
         """
-        return {name: np.array(v.numpy()) for name, v in self._named().items()}
+        return {name: np.array(v.numpy()) for name, v in self._named_weights()}
 
     def load_weights(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Set every weight.
@@ -56,68 +59,57 @@ class VAE:
         Raises:
             RunError: names or shapes are those of another model.
         """
-        named = self._named()
+        named = dict(self._named_weights())
         expected = {name: tuple(v.shape) for name, v in named.items()}
         got = {name: value.shape for name, value in weights.items()}
         if got != expected:
             wrong = sorted(n for n in expected | got if expected.get(n) != got.get(n))
-            raise RunError(f"weights are those of another model: {', '.join(wrong[:8])} differ")
+            raise RunError(f"weights are those of another model: {', '.join(wrong[:5])} differ")
         for name, variable in named.items():
             variable.assign(weights[name])
 
     def architecture(self) -> dict[str, Any]:
-        """Return both models' layers as plain JSON values, without weights."""
-        halves = zip(ROLES, (self.encoder, self.decoder), strict=True)
-        return {role: keras.saving.serialize_keras_object(half) for role, half in halves}
+        """Return both models without their weights, as plain JSON values."""
+        models = {"encoder": self.encoder, "decoder": self.decoder}
+        return {role: keras.saving.serialize_keras_object(m) for role, m in models.items()}
 
     @classmethod
-    def from_architecture(cls, fields: Mapping[str, Any]) -> VAE:
-        """Build the models anew; no code that the fields hold is ever run.
+    def from_architecture(cls, architecture: Mapping[str, Any]) -> VAE:
+        """Build the models that ``architecture()`` described, with new weights.
+
+        No code is run from the description: a Lambda layer is refused.
 
         Raises:
-            RunError: they are damaged, or hold a layer of a class that this process does not know.
+            RunError: it is damaged, or holds a layer whose class is unknown here, which is named.
         """
+        for role in ("encoder", "decoder"):
+            check_config(architecture.get(role), f"the architecture's {role}")
         try:
-            halves = [
-                keras.saving.deserialize_keras_object(fields[role], safe_mode=True)
-                for role in ROLES
-            ]
-        except Exception as error:  # Keras raises whatever a layer's constructor raises
-            raise RunError(
-                f"the run's architecture cannot be built: {reason(error)}; register layers of your "
-                "own with keras.saving.register_keras_serializable before"
-            ) from error
-        return cls(*halves)
+            encoder, decoder = (
+                keras.saving.deserialize_keras_object(architecture[role], safe_mode=True)
+                for role in ("encoder", "decoder")
+            )
+            vae = cls(encoder, decoder)
+            assembled = (*vae.image_shape, vae.latent_dim)
+        except Exception as error:  # whatever Keras raises on a description it can't read
+            raise RunError(f"the architecture is damaged: {error}") from error
+        if not all(isinstance(size, int) for size in assembled):
+            raise RunError(f"the architecture must have fixed shapes, got {assembled}")
+        return vae
 
-    def _named(self) -> dict[str, Any]:
-        named: dict[str, Any] = {}
-        for role, half in zip(ROLES, (self.encoder, self.decoder), strict=True):
-            for variable in half.weights:
-                path = variable.path.removeprefix(f"{role}/")
-                name, i = f"{role}/{path}", 1
-                while name in named:
-                    i += 1
-                    name = f"{role}/{path}_{i}"
-                named[name] = variable
-        return named
+    def _named_weights(self) -> Iterator[tuple[str, Any]]:
+        """Yield each weight under a name that follows from the layers' names alone."""
+        seen: dict[str, int] = {}
+        for role, model in (("encoder", self.encoder), ("decoder", self.decoder)):
+            for name, variable in _weights_of(model, role):
+                seen[name] = seen.get(name, 0) + 1
+                yield (name if seen[name] == 1 else f"{name}_{seen[name]}"), variable
 
 
-def reason(error: Exception) -> str:
-    """Return the sentence of Keras' and TensorFlow's long messages that says why."""
-    unknown = re.search(r"[Cc]ould not (locate class|deserialize) '[\w.]+'", str(error))
-    if unknown:
-        return "c" + unknown[0][1:]
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0].removesuffix(".")[:300]
-
-
-def initializers(seed: int, network: int) -> Any:
-    """Yield Keras' default initializer, each with a seed of its own.
-
-    Args:
-        seed: of the model.
-        network: 0 for an encoder, 1 for a decoder.
-    """
-    state = np.random.Philox(key=seed | network << 64)
-    while True:
-        yield keras.initializers.GlorotUniform(seed=int(state.random_raw() >> np.uint64(33)))
+def _weights_of(model: keras.Model, path: str) -> Iterator[tuple[str, Any]]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model) and hasattr(layer, "layers"):
+            yield from _weights_of(layer, f"{path}/{layer.name}")
+        else:
+            for variable in layer.weights:
+                yield f"{path}/{layer.name}/{variable.name}", variable

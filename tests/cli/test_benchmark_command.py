@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from cvae_edge.errors import DependencyError
+from cvae_edge.manifest import digest
+
 TINY = Path(__file__).parents[1] / "data" / "tiny"
 
 
@@ -24,7 +27,7 @@ def bundle(tmp_path: Path) -> Path:
     manifest = json.loads((TINY / "manifest.json").read_text())
     files = ("decoder.onnx", "decoder.float16.onnx")
     manifest["artifacts"] = [a for a in manifest["artifacts"] if a["file"] in files]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"digest": digest(manifest)}))
     for file in files:
         shutil.copy(TINY / file, folder)
     return folder
@@ -54,8 +57,11 @@ def test_a_narrow_terminal_gets_what_decides(run_cli, bundle, monkeypatch):
 def test_files_that_cannot_be_measured_here_are_named_with_the_reason(run_cli, monkeypatch):
     from cvae_edge.benchmark import plan
 
-    missing = {"tflite": "they need LiteRT", "onnx": None}
-    monkeypatch.setattr(plan, "_missing_runtime", missing.get)
+    def load_engine(format: str, provider: str) -> None:
+        if format == "tflite":
+            raise DependencyError("they need LiteRT")
+
+    monkeypatch.setattr(plan, "load_engine", load_engine)
     result = run_cli("benchmark", TINY, *QUICK)
     assert result.code == 0
     (line,) = [line for line in result.err.splitlines() if "skipped" in line]
