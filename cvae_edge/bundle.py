@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cvae_edge.errors import BundleError
-from cvae_edge.manifest import MANIFEST, Artifact, Manifest
-from cvae_edge.manifest_reader import parse_manifest
+from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
 
 
 class Bundle:

@@ -24,21 +24,9 @@ class Codec:
     """Two graphs without randomness, whatever runs them; either may be missing."""
 
     def __init__(self, encoder: Graph | None = None, decoder: Graph | None = None) -> None:
-        self._encoder, self._decoder = encoder, decoder
-
-    @property
-    def encoder(self) -> Graph:
-        """The graph x -> mean, logvar; BundleError if there is none."""
-        if self._encoder is None:
-            raise BundleError("encoding needs an encoder, and the bundle has none: it generates")
-        return self._encoder
-
-    @property
-    def decoder(self) -> Graph:
-        """The graph z -> x_logits; BundleError if there is none."""
-        if self._decoder is None:
-            raise BundleError("decoding needs a decoder, and the bundle has none: it encodes")
-        return self._decoder
+        """Take x -> mean, logvar and z -> x_logits; what is missing raises BundleError."""
+        self.encoder: Graph = encoder or _Missing("encoding needs an encoder, and there is none")
+        self.decoder: Graph = decoder or _Missing("decoding needs a decoder, and there is none")
 
     def encode(self, x: Array) -> tuple[Array, Array]:
         """Map x (n, h, w, c) to mean and logvar, each (n, latent_dim)."""
@@ -52,3 +40,13 @@ class Codec:
     def images(self, z: Array) -> Array:
         """Map z (n, latent_dim) to the sigmoid of x_logits, (n, h, w, c)."""
         return sigmoid(self.decode(z))
+
+
+class _Missing:
+    """In the place of a graph that a bundle does not have."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def __call__(self, **inputs: Array) -> dict[str, Array]:
+        raise BundleError(f"{self._message} of the format and precision that was chosen")

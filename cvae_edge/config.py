@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cvae_edge.model_config import (
@@ -122,18 +121,3 @@ RECIPES: dict[str, TrainConfig] = {
         clip_norm=1000.0,
     ),
 }
-_FEWEST_STEPS = 3000  # of recipe general: with fewer, a small data set's model stays a blur
-
-
-def for_images(recipe: TrainConfig, images: int) -> TrainConfig:
-    """Return recipe ``general`` with as many epochs as ``images`` need; others as they are."""
-    if recipe != RECIPES["general"]:
-        return recipe
-    steps = max(1, images // recipe.batch_size)
-    factor = max(1.0, _FEWEST_STEPS / (steps * recipe.epochs))
-    return replace(
-        recipe,
-        epochs=math.ceil(factor * recipe.epochs),
-        warmup_epochs=round(factor * recipe.warmup_epochs, 2),
-        average_epochs=round(factor * recipe.average_epochs, 2),
-    )

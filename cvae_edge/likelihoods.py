@@ -8,7 +8,7 @@ the same formulas in TensorFlow, for gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +23,7 @@ Array = NDArray[np.float32]
 LEVELS = 256  # of a pixel
 SMALLEST_SCALE = 1 / 512  # half a level: below, pixels are no better known
 _SEARCH_STEPS = 40
+_DISTANCES = 1 << 16  # from -1 to 1 that a scale's search tells apart: 257 a level
 
 
 class Likelihood(Protocol):
@@ -108,11 +109,11 @@ def logistic_terms(x: Array, mean: Array, scale: Array) -> Array:
     half = np.float32(0.5 / (LEVELS - 1))
     levels = np.rint(x * np.float32(LEVELS - 1))
     centred = levels / np.float32(LEVELS - 1) - mean
-    upper: Array = (centred + half) / scale
-    lower: Array = (centred - half) / scale
-    log_upper, log_lower = _log_sigmoid(upper), -_softplus(lower)  # log F(upper), log(1 - F(lower))
+    log_upper = -_softplus((-half - centred) / scale)  # log F(upper)
+    log_lower = -_softplus((centred - half) / scale)  # log(1 - F(lower))
     # F(u) - F(l) = F(u) (1 - F(l)) (1 - exp(l - u)), which loses no digits in either tail.
-    inside = log_upper + log_lower + np.log(-np.expm1(lower - upper))
+    inside = log_upper + log_lower
+    inside += np.log(-np.expm1(-2 * half / scale))
     terms: Array = np.where(x < half, log_upper, np.where(x > 1 - half, log_lower, inside))
     return terms
 
@@ -161,14 +162,31 @@ def fit_likelihood(name: str, x: Array, x_logits: Array) -> Any:
 
 
 def _fit_scale(x: Array, mean: Array) -> float:
-    """Find the logistic scale by golden sections; in its logarithm the sum has one maximum."""
-    ratio = (math.sqrt(5) - 1) / 2
-    low, high = math.log(SMALLEST_SCALE / 4), math.log(1.0)
+    """Find the logistic scale by golden sections; in its logarithm the sum has one maximum.
+
+    A value's probability depends on its distance from the mean, and on whether it lies at an end.
+    Equal ones are counted, and looked at once.
+    """
+    levels = np.rint(x * np.float32(LEVELS - 1)).astype(np.int64)
+    ends = np.where(levels == 0, 0, np.where(levels == LEVELS - 1, 2, 1))
+    distance = np.rint((levels / (LEVELS - 1) - mean + 1) * (_DISTANCES // 2)).astype(np.int64)
+    counts = np.bincount((ends * (_DISTANCES + 1) + distance).ravel())
+    (seen,) = counts.nonzero()
+    end, number = np.divmod(seen, _DISTANCES + 1)
+    at = np.array([0, 0.5, 1], np.float32)[end]
+    level = np.rint(at * np.float32(LEVELS - 1)) / np.float32(LEVELS - 1)
+    away = level - (number / (_DISTANCES // 2) - 1).astype(np.float32)
 
     def value(log_scale: float) -> float:
-        scale = np.float32(math.exp(log_scale))
-        return float(logistic_terms(x, mean, np.asarray([scale])).sum(dtype=np.float64))
+        terms = logistic_terms(at, away, np.asarray([math.exp(log_scale)], np.float32))
+        return float(terms.astype(np.float64) @ counts[seen])
 
+    return math.exp(_maximize(value, math.log(SMALLEST_SCALE / 4), 0.0))
+
+
+def _maximize(value: Callable[[float], float], low: float, high: float) -> float:
+    """Return where ``value``, which has one maximum between ``low`` and ``high``, has it."""
+    ratio = (math.sqrt(5) - 1) / 2
     a, b = high - ratio * (high - low), low + ratio * (high - low)
     at_a, at_b = value(a), value(b)
     for _ in range(_SEARCH_STEPS):
@@ -180,7 +198,7 @@ def _fit_scale(x: Array, mean: Array) -> float:
             high, b, at_b = b, a, at_a
             a = high - ratio * (high - low)
             at_a = value(a)
-    return math.exp((low + high) / 2)
+    return (low + high) / 2
 
 
 def default_likelihood(binarize: Binarize) -> str:
@@ -200,9 +218,14 @@ def check_likelihood(name: str, binarize: Binarize) -> None:
 
 def unit(likelihood: Likelihood, binarize: Binarize) -> str:
     """Return what values of this likelihood are called where they are printed."""
-    if likelihood.name == "gaussian":
+    return unit_of(likelihood.name, binarize)
+
+
+def unit_of(name: str, binarize: Binarize) -> str:
+    """Return what values of a likelihood of this name are called."""
+    if name == "gaussian":
         return "nats (density)"
-    if likelihood.name == "bernoulli" and binarize == "none":
+    if name == "bernoulli" and binarize == "none":
         return "nats (no log-likelihood: pixels are not binary)"
     return "nats"
 
@@ -213,9 +236,11 @@ def _sum(terms: Array) -> Array:
 
 
 def _softplus(x: Array) -> Array:
-    positive: Array = np.maximum(x, np.float32(0)) + np.log1p(np.exp(-np.abs(x)))
-    return positive
-
-
-def _log_sigmoid(x: Array) -> Array:
-    return -_softplus(-x)
+    """Return log(1 + exp(x)); see ``Bernoulli.log_prob``."""
+    terms: Array = np.abs(x)
+    np.negative(terms, out=terms)
+    np.exp(terms, out=terms)
+    terms += np.float32(1)
+    np.log(terms, out=terms)
+    terms += np.maximum(x, np.float32(0))
+    return terms

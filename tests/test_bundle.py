@@ -12,8 +12,7 @@ import pytest
 from cvae_edge.bundle import Bundle, new_bundle, write_manifest
 from cvae_edge.errors import BundleError, CvaeEdgeError
 from cvae_edge.likelihoods import make_likelihood
-from cvae_edge.manifest import Manifest, digest
-from cvae_edge.manifest_reader import parse_manifest
+from cvae_edge.manifest import Manifest, digest, parse_manifest
 from cvae_edge.model_config import ModelShape
 from cvae_edge.preprocess import Pixels
 
@@ -79,7 +78,7 @@ def test_a_later_versions_fields_are_ignored() -> None:
         (("artifacts", 0, "tolerance"), {"mean": "wide"}, "tolerance must hold numbers"),
         (("artifacts", 0, "inputs"), [3], "a tensor must be an object"),
         (("artifacts", 0, "inputs", 0, "shape"), [0], "positive integers or null"),
-        (("artifacts", 0, "inputs", 0, "dtype"), "object", "dtype must be one of"),
+        (("artifacts", 0, "inputs", 0, "dtype"), "o b", "dtype must be a word"),
         (("artifacts", 0, "inputs", 0, "scale"), -1, "scale must be above 0"),
         (("model", "latent_dim"), 0, "latent_dim must be an integer of 1 to"),
         (("files",), {"../x": "0" * 64}, "a file name must be plain"),
@@ -188,16 +187,50 @@ def test_any_byte_of_a_manifest_that_changes_is_found_or_changes_nothing() -> No
     content = (TINY / "manifest.json").read_bytes()
     whole = parse_manifest(content)
     rng = random.Random(0)
+    found = 0
     for _ in range(300):
         i, value = rng.randrange(len(content)), rng.randrange(256)
         changed = content[:i] + bytes([value]) + content[i + 1 :]
         with contextlib.suppress(BundleError):
             assert parse_manifest(changed) == whole
+            continue
+        found += 1
+    assert found > 200
+
+
+def test_a_manifest_of_version_2_is_not_read_as_version_1() -> None:
+    content = (TINY / "manifest.json").read_bytes()
+    old = content.replace(b'"format_version": 2', b'"format_version": 1')
+    assert old != content
+    with pytest.raises(BundleError, match="binarize must be there"):
+        parse_manifest(old)
+
+
+@pytest.mark.parametrize("name", sorted(json.loads((VERSION_1 / "manifest.json").read_text())))
+def test_every_field_of_version_1_that_is_missing_is_an_error_or_has_a_default(name: str) -> None:
+    content = json.loads((VERSION_1 / "manifest.json").read_text())
+    del content[name]
+    if name == "report":
+        assert parse_manifest(json.dumps(content).encode()).report == {}
+    else:
+        with pytest.raises(BundleError, match="manifest.json"):
+            parse_manifest(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize("depth", range(100, 1100, 10))
+def test_deep_nesting_is_read_or_refused_in_a_sentence(depth: int) -> None:
+    content = fields() | {"report": {}}
+    nested = json.dumps(content).replace(
+        '"report": {}', f'"report": {{"a": {"[" * depth + "]" * depth}}}'
+    )
+    with pytest.raises(BundleError, match="manifest.json is wrong"):
+        parse_manifest(nested.encode())
 
 
 def test_what_a_later_version_brings_is_kept_and_does_not_matter() -> None:
     content = fields()
     content["artifacts"][0] |= {"format": "coreml", "precision": "int4", "lowering": "winograd"}
+    content["artifacts"][0]["inputs"][0]["dtype"] = "bfloat16"
     content["artifacts"][1] |= {"role": "prior"}
     content["likelihood"] = {"name": "mixture", "scale": [], "components": 10}
     manifest = parse(content)

@@ -17,6 +17,7 @@ from cvae_edge.benchmark.turns import take_turns
 from cvae_edge.errors import BenchmarkError
 from cvae_edge.machine import cpu_features, gpus, installed_version, operating_system, processor
 from cvae_edge.manifest import Manifest
+from cvae_edge.runtime.engines import ENGINES
 from cvae_edge.runtime.memory import available_memory
 from cvae_edge.runtime.parallel import available_cores
 from cvae_edge.runtime.source import default_bundle, open_bundle
@@ -25,7 +26,6 @@ from cvae_edge.version import __version__
 _ALIVE = 16  # processes that take turns with each other; they sleep in between
 _MEMORY = 200 << 20  # bytes that each is given, of at most half of what is free
 _START = 1.0  # seconds that a process is expected to take until its first round
-_PACKAGES = ("numpy", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert", "tflite-runtime")
 
 Progress = Callable[[float, float, str], None]  # seconds done, seconds in all, what is done now
 
@@ -79,7 +79,8 @@ def measure(
 def describe_machine() -> dict[str, Any]:
     """Return what figures depend on, as JSON values."""
     versions = {"cvae-edge": __version__, "python": platform.python_version()}
-    installed = {package: installed_version(package) for package in _PACKAGES}
+    of_engines = (package for engine in ENGINES.values() for package in engine.packages)
+    installed = {package: installed_version(package) for package in ("numpy", *of_engines)}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "system": operating_system(),

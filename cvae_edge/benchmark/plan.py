@@ -8,15 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from cvae_edge.errors import (
-    BenchmarkError,
-    BenchmarkWarning,
-    BundleError,
-    DependencyError,
-)
+from cvae_edge.errors import BenchmarkError, BenchmarkWarning, BundleError, DependencyError
+from cvae_edge.manifest import ROLES as FILE_ROLES
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.model_config import require
-from cvae_edge.runtime.engines import ENGINES, Engine, known_formats, load_engine
+from cvae_edge.runtime.engines import ENGINES, Engine, known_formats, known_providers, load_engine
 from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.parallel import available_cores
 
@@ -88,7 +84,7 @@ def make_plan(manifest: Manifest, request: Request) -> Plan:
         BenchmarkError: nothing that was asked for can run here.
     """
     subjects = _subjects(manifest, request.role)
-    known = dict.fromkeys(p for engine in ENGINES.values() for p in engine.providers)
+    known = known_providers()
     for provider in request.providers:
         require(provider in known, f"provider must be one of {', '.join(known)}", repr(provider))
     _check_size(manifest, max(request.batches))
@@ -125,9 +121,10 @@ def _warn_of_cores(threads: int) -> None:
 
 def _subjects(manifest: Manifest, role: str) -> list[tuple[Artifact, ...]]:
     """Return the files to compare; for reconstruct a fused one or else a pair of each kind."""
-    of_role: dict[str, list[Artifact]] = {"encoder": [], "decoder": [], "reconstruct": []}
+    of_role: dict[str, list[Artifact]] = {role: [] for role in FILE_ROLES}
     for artifact in manifest.artifacts:
-        of_role[artifact.role].append(artifact)
+        if artifact.role in of_role:  # a later version's is left out, as its inputs are not known
+            of_role[artifact.role].append(artifact)
     subjects: list[tuple[Artifact, ...]]
     if role == "reconstruct":
         subjects = [(fused,) for fused in of_role["reconstruct"]]
@@ -161,10 +158,8 @@ def _engines(format: str, providers: Sequence[str]) -> tuple[dict[str, Engine], 
     if format not in known_formats():
         return {}, f"this cvae-edge runs {', '.join(known_formats())}"
     of_format = [engine for engine in ENGINES.values() if engine.format == format]
-    found, reason = (
-        {},
-        f"{of_format[0].name} runs on the provider {of_format[0].providers[0]} alone",
-    )
+    reason = f"{of_format[0].name} runs on the provider {of_format[0].providers[0]} alone"
+    found = {}
     for provider in providers:
         for engine in of_format:
             if provider not in engine.providers:

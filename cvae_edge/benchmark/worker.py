@@ -79,8 +79,8 @@ class Worker:
     def _open_on_device(self) -> Any:
         """Return a stopwatch for runs without copies; None where there is no device of its own."""
         c = self._configuration
-        if c.format != "onnx" or c.role == "generate" or len(c.files) > 1:
-            return None
+        if c.engine.name != "onnxruntime" or c.role == "generate" or len(c.files) > 1:
+            return None  # I/O binding is onnxruntime's
         from cvae_edge.benchmark.on_device import DEVICES, open_on_device
         from cvae_edge.benchmark.stopwatch import Stopwatch
         from cvae_edge.benchmark.subject import find_artifacts, make_inputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from typing import Any, Self
 import cvae_edge
 from cvae_edge.benchmark.plan import Configuration
 from cvae_edge.errors import BenchmarkError
+from cvae_edge.runtime.engines import Engine
 
 _MODULE = "cvae_edge.benchmark.worker"
 _PATIENCE = 2.0  # seconds that a worker may take to end by itself
@@ -34,7 +36,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
-            env={**os.environ, "PYTHONPATH": _import_path()},
+            env={**os.environ, "PYTHONPATH": _import_path(configuration.engine)},
             encoding="utf-8",
             start_new_session=True,  # Ctrl-C is for this process, which then ends its workers
         )
@@ -115,7 +117,17 @@ class WorkerProcess:
         )
 
 
-def _import_path() -> str:
-    """Return where the worker finds this very package, and then what this process was told."""
+def _import_path(engine: Engine) -> str:
+    """Return where the worker finds this very package and its engine, then what this one has."""
     package = str(Path(cvae_edge.__file__).parents[1])
-    return os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    own = _folder(engine.module.partition(".")[0])
+    return os.pathsep.join(filter(None, (package, own, os.environ.get("PYTHONPATH"))))
+
+
+def _folder(module: str) -> str | None:
+    """Return the folder that a module or package was found in."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    is_package = spec.submodule_search_locations is not None
+    return str(Path(spec.origin).parents[1 if is_package else 0])

@@ -11,6 +11,7 @@ import typer
 from cvae_edge.cli.output import BUNDLE_HELP, print_error, print_json, print_table, progress_bar
 from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import require
+from cvae_edge.runtime.engines import known_providers
 
 if TYPE_CHECKING:
     from cvae_edge.benchmark.plan import Request
@@ -38,7 +39,7 @@ def benchmark(
     ),
     threads: str | None = typer.Option(None, help="Such as 1,2; by default 1 and all cores."),
     provider: str = typer.Option(
-        "cpu", help="onnxruntime's: cpu, cuda, tensorrt, ...; or several."
+        "cpu", help=f"What files run on: {', '.join(known_providers())}; or several."
     ),
     min_seconds: float = typer.Option(
         2.0, help="For which each configuration is measured, at least."

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cvae_edge.cli.output import BUNDLE_HELP, print_json, progress_bar
-from cvae_edge.config import require
+from cvae_edge.model_config import require
 from cvae_edge.quiet import quiet
+from cvae_edge.runtime.engines import known_formats, known_providers
 
 if TYPE_CHECKING:
     from cvae_edge.runtime.inputs import NamedImages
@@ -21,9 +22,9 @@ _BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
 _IMAGES = typer.Argument(help="Images, folders of them, .npy or .npz files, or - for stdin.")
 _SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
 _PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
-_FORMAT = typer.Option("auto", help="onnx, tflite, or auto.")
+_FORMAT = typer.Option("auto", help=f"{', '.join(known_formats())}, or auto.")
 _THREADS = typer.Option(None, help="Threads to use; by default all cores.")
-_PROVIDER = typer.Option("cpu", help="What files run on: cpu, cuda, openvino, ...")
+_PROVIDER = typer.Option("cpu", help=f"What files run on: {', '.join(known_providers())}.")
 _RESIZE = typer.Option(False, help="Make images of another size fit, as in training.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
@@ -177,6 +178,8 @@ def score(
         print_json(scores.to_dict())
     if not json or out != "-":
         write_scores(out, scores)
+    if not json:
+        typer.echo(f"Scores are in {scores.unit}.", err=out == "-")
     raise typer.Exit(1 if scores.anomalies else 0)
 
 

@@ -11,16 +11,13 @@ from typing import Any
 import typer
 
 from cvae_edge.cli.output import print_json, print_table
+from cvae_edge.errors import ConfigError, DependencyError
 from cvae_edge.machine import cpu_features, installed_version, operating_system, processor
 from cvae_edge.runtime.parallel import available_cores
 from cvae_edge.version import __version__
 
-_PACKAGES = {
-    "run bundles": ("numpy", "onnxruntime", "onnxruntime-gpu", "pillow", "typer"),
-    "run ONNX files faster in batches": ("openvino",),
-    "run TFLite files": ("ai-edge-litert", "tflite-runtime"),
-    "train and export": ("tensorflow", "keras", "onnx", "tf2onnx", "matplotlib"),
-}
+_BASE = ("numpy", "pillow", "typer")
+_TRAIN = ("tensorflow", "keras", "onnx", "tf2onnx", "matplotlib")
 
 
 def register(app: typer.Typer) -> None:
@@ -40,9 +37,13 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON docum
 
 def inspect_machine() -> dict[str, dict[str, Any]]:
     """Return what ``doctor`` shows, without importing a framework; None marks what is not there."""
+    from cvae_edge.runtime.engines import ENGINES
+
+    of_engines = {f"run {e.format} files in {e.name}": e.packages for e in ENGINES.values()}
+    purposes = {"run bundles": _BASE, **of_engines, "train and export": _TRAIN}
     packages = {
         f"{name} ({purpose})": installed_version(name)
-        for purpose, names in _PACKAGES.items()
+        for purpose, names in purposes.items()
         for name in names
     }
     return {
@@ -53,7 +54,7 @@ def inspect_machine() -> dict[str, dict[str, Any]]:
             "processor": processor(),
             "cores": available_cores(),
             "cpu features": cpu_features(),
-            "execution providers": _providers(),
+            "providers": _providers(),
             "nvidia driver": shutil.which("nvidia-smi"),
         },
         "folders": {
@@ -63,13 +64,19 @@ def inspect_machine() -> dict[str, dict[str, Any]]:
     }
 
 
-def _providers() -> list[str] | None:
-    if not any(map(installed_version, ("onnxruntime", "onnxruntime-gpu"))):
-        return None
-    import onnxruntime
+def _providers() -> list[str]:
+    """Return what --provider takes here."""
+    from cvae_edge.runtime.engines import ENGINES, load_engine
 
-    providers: list[str] = onnxruntime.get_available_providers()
-    return providers
+    here: dict[str, None] = {}
+    for engine in ENGINES.values():
+        for provider in engine.providers:
+            try:
+                load_engine(engine.format, provider)
+            except (ConfigError, DependencyError):
+                continue
+            here[provider] = None
+    return [*here]
 
 
 def _is_writable(folder: Path) -> bool:

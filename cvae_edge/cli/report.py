@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cvae_edge.bundle import Bundle
 from cvae_edge.cli.output import print_error, print_table
 from cvae_edge.errors import ParityError
-from cvae_edge.likelihoods import unit
-from cvae_edge.manifest import ROLES, Artifact
-from cvae_edge.runtime.engines import known_formats
 
 if TYPE_CHECKING:
+    from cvae_edge.bundle import Bundle
     from cvae_edge.exporters.export import ExportResult
+    from cvae_edge.manifest import Artifact
     from cvae_edge.runtime.verify import Check
 
 
@@ -29,13 +27,17 @@ def print_export(result: ExportResult) -> None:
 
 def print_bundle(opened: Bundle) -> None:
     """Print a bundle's model, training and artifacts."""
+    from cvae_edge.likelihoods import LIKELIHOODS, unit
+    from cvae_edge.manifest import ROLES
+    from cvae_edge.runtime.engines import known_formats
+
     manifest = opened.manifest
     training, likelihood = manifest.training, manifest.likelihood
     rows = [
         ("images", "x".join(map(str, manifest.model.image_shape))),
         ("latent_dim", manifest.model.latent_dim),
         ("pixels", f"binarization {manifest.pixels.binarize}, fit {manifest.pixels.fit}"),
-        ("likelihood", " ".join((likelihood.name, *(f"{s:.4g}" for s in likelihood.scale)))),
+        ("likelihood", _words(likelihood.name, likelihood.name in LIKELIHOODS, likelihood.scale)),
         *((key, training[key]) for key in ("epochs", "train_images") if key in training),
         *((tool, version) for tool, version in manifest.tools.items()),
     ]
@@ -58,6 +60,12 @@ def print_bundle(opened: Bundle) -> None:
                 f"{artifact.file} is of a kind that this cvae-edge does not know "
                 f"({artifact.format} {artifact.role}, {artifact.precision}): a newer one may."
             )
+
+
+def _words(likelihood: str, known: bool, scale: Sequence[float]) -> str:
+    if not known:
+        return f"{likelihood}, which this cvae-edge does not know"
+    return " ".join((likelihood, *(f"{s:.4g}" for s in scale)))
 
 
 def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:

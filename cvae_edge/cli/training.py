@@ -1,26 +1,30 @@
-"""The commands that train and evaluate."""
+"""The command that trains."""
 
 from __future__ import annotations
 
-import importlib.util
+import math
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from cvae_edge.cli.output import print_json, print_table, progress_bar
-from cvae_edge.cli.planning import Plan, intention, make_plan
-from cvae_edge.errors import ConfigError, DependencyError
-from cvae_edge.quiet import quiet
+from cvae_edge.cli.evaluating import evaluate
+from cvae_edge.cli.extra import need_tensorflow as need_tensorflow
+from cvae_edge.cli.output import print_table, progress_bar
+from cvae_edge.cli.planning import Plan, check_options
+from cvae_edge.cli.planning import make_plan as make_plan
+from cvae_edge.cli.planning import parse_size as parse_size
+from cvae_edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from cvae_edge.elbo import Evaluation
+    from rich.progress import Progress as RichProgress
+
+    from cvae_edge.training.launch import Beginning, Progress
     from cvae_edge.training.run import Run
 
 DEFAULT_RUN = Path("runs/mnist")
-_TRAIN_EXTRA = ("tensorflow", "onnx", "tf2onnx", "matplotlib", "ai_edge_litert")
+_PIXELS = {"none": "grey or colour", "threshold": "binary (thresholded)", "draw": "binary (drawn)"}
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +45,7 @@ def train(
         None, help="Networks of your own: FILE.py:FUNCTION of image_shape and latent_dim."
     ),
     recipe: str | None = typer.Option(
-        None, help="How to train: fast (preset seed's default), general, or seed."
+        None, help="How to train: fast (preset seed's default), general (of the rest), or seed."
     ),
     out: Path = typer.Option(DEFAULT_RUN, help="The run folder."),
     resume: bool = typer.Option(False, help="Continue the run in --out with its own settings."),
@@ -86,6 +90,7 @@ def train(
     model_options = {"preset": preset, "latent_dim": latent_dim, "width": width}
     if model is not None and (preset is not None or width is not None):
         raise ConfigError("give --model, or --preset and --width, got both")
+    check_options(recipe, data_options, train_options)
     need_tensorflow()
     plan = make_plan(
         out if resume else None, recipe, model_options, data_options, train_options, model
@@ -95,114 +100,78 @@ def train(
     typer.echo(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'} --format all")
 
 
-def evaluate(
-    target: Path = typer.Argument(DEFAULT_RUN, help="A run folder or a bundle."),
-    samples: int = typer.Option(1, help="Draws an image: k of the importance-weighted bound."),
-    seed: int = typer.Option(0, help="Stream of the noise."),
-    format: str = typer.Option("onnx", help="Of a bundle: onnx or tflite."),
-    encoder: str = typer.Option("float32", help="Of a bundle: the encoder's precision."),
-    decoder: str = typer.Option("float32", help="Of a bundle: the decoder's precision."),
-    data: str | None = typer.Option(None, help="Of a bundle: data to use instead of its own."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
-) -> None:
-    """Evaluate the ELBO and the importance-weighted bound on test images."""
-    from cvae_edge.likelihoods import unit
-    from cvae_edge.manifest import MANIFEST
-
-    with progress_bar() as bar:
-        task = bar.add_task("evaluating", total=None, note="")
-
-        def on_batch(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        if (target / MANIFEST).exists():
-            from cvae_edge.bundle import Bundle
-            from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
-
-            opened = Bundle.open(target)
-            with quiet():  # LiteRT announces its delegate
-                codec = open_codec(opened, format, encoder, decoder)
-            result = evaluate_bundle(opened, codec, data, samples, seed, on_batch)
-            unit_ = unit(opened.manifest.likelihood, opened.manifest.pixels.binarize)
-        else:
-            need_tensorflow()
-            from cvae_edge.training.evaluate import evaluate_run
-            from cvae_edge.training.run import Run
-
-            result = evaluate_run(target, samples, seed, on_batch)
-            run = Run.open(target)
-            unit_ = unit(run.likelihood(), (run.summary or {})["binarize"])
-    fields = result._asdict()
-    if json:
-        print_json(fields)
-        return
-    print_evaluation(f"{target}, {result.images} test images", result, unit_)
-
-
-def print_evaluation(title: str, result: Evaluation, unit: str) -> None:
-    """Print an evaluation, with what its values are called."""
-    rows = [("ELBO", f"{result.elbo:.2f} ± {result.elbo_standard_error:.2f}")]
-    if result.samples > 1:
-        bound = f"{result.iwae:.2f} ± {result.iwae_standard_error:.2f}"
-        rows.append((f"IWAE-{result.samples}", bound))
-    rows += [("log p(x|z)", f"{result.reconstruction:.2f}"), ("KL", f"{result.kl:.2f}")]
-    if result.bits_per_dim is not None:
-        rows.append(("bits per dimension", f"{result.bits_per_dim:.3f}"))
-    if result.psnr is not None:
-        rows.append(("PSNR of reconstructions, dB", f"{result.psnr:.2f}"))
-    print_table(title, [f"{unit} per image", "mean ± s.e."], rows)
-
-
-def need_tensorflow() -> None:
-    """Import TensorFlow silently, or say which extra installs what is missing."""
-    missing = [name for name in _TRAIN_EXTRA if importlib.util.find_spec(name) is None]
-    if missing:
-        raise DependencyError(
-            f"this command needs {', '.join(missing)}, not installed here: "
-            "pip install 'cvae-edge[train]'"
-        )
-    from cvae_edge.training.framework import import_tensorflow
-
-    import_tensorflow()
-
-
 def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default") -> Run:
     """Train under a progress bar; exit with 130 after Ctrl-C, saying how to go on."""
-    from cvae_edge.training.launch import Progress, Stopped, train
+    from cvae_edge.training.launch import Stopped, train
 
-    config = plan.config
-    typer.echo(intention(plan))
+    models = (plan.vae.encoder, plan.vae.decoder) if plan.vae else None
     with progress_bar() as bar:
-        task = bar.add_task("training", total=None, note="")
-
-        def on_progress(p: Progress) -> None:
-            note = f"epoch {p.epoch}/{p.epochs}, ELBO {p.train_elbo:.1f}"
-            bar.update(task, completed=p.step, total=p.steps, note=note)
-
-        def on_epoch(row: dict[str, float]) -> None:
-            bar.console.print(
-                f"epoch {row['epoch']:g} of {config.train.epochs}: "
-                f"ELBO {row['train_elbo']:.2f} nats, "
-                f"on validation images {row['validation_elbo']:.2f}, {row['seconds']:.0f} s",
-                highlight=False,
-            )
-
-        models = (plan.vae.encoder, plan.vae.decoder) if plan.vae else None
+        narrator = _Narrator(bar)
         try:
             return train(
                 out,
-                config,
+                plan.config,
                 plan.dataset,
                 models=models,
                 resume=resume,
                 strategy=strategy,
-                on_progress=on_progress,
-                on_epoch=on_epoch,
+                on_begin=narrator.on_begin,
+                on_progress=narrator.on_progress,
+                on_epoch=narrator.on_epoch,
             )
         except Stopped:
             bar.stop()
             typer.echo(f"\nStopped and saved. Continue with: {_resume_command(out)}", err=True)
             raise typer.Exit(130) from None
+
+
+class _Narrator:
+    """Says on standard error what a training is and how far it is."""
+
+    def __init__(self, bar: RichProgress) -> None:
+        self._bar = bar
+        self._task = bar.add_task("training", total=None, note="")
+        self._nats, self._epochs = "nats", 0
+
+    def on_begin(self, beginning: Beginning) -> None:
+        from cvae_edge.likelihoods import unit_of
+
+        training, binarize = beginning.config.train, beginning.dataset.binarize
+        self._nats, self._epochs = unit_of(training.likelihood, binarize), training.epochs
+        self._say(describe(beginning))
+
+    def on_progress(self, p: Progress) -> None:
+        note = f"epoch {p.epoch}/{p.epochs}, ELBO {p.train_elbo:.1f}"
+        self._bar.update(self._task, completed=p.step, total=p.steps, note=note)
+
+    def on_epoch(self, row: dict[str, float]) -> None:
+        text = f"epoch {row['epoch']:g} of {self._epochs}: ELBO {row['train_elbo']:.2f}"
+        if not math.isnan(row["validation_elbo"]):
+            text += f", on validation images {row['validation_elbo']:.2f}"
+        self._say(f"{text} {self._nats}, {row['seconds']:.0f} s")
+
+    def _say(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False, soft_wrap=True)
+
+
+def describe(beginning: Beginning) -> str:
+    """Say in one line what is about to be trained, and why with this likelihood."""
+    from cvae_edge.config import OWN
+    from cvae_edge.likelihoods import default_likelihood, unit_of
+
+    model, training = beginning.config.model, beginning.config.train
+    dataset = beginning.dataset
+    name = {OWN: "networks of your own"}.get(model.preset, f"preset {model.preset}")
+    shape = "x".join(map(str, model.image_shape))
+    pixels = _PIXELS[dataset.binarize]
+    usual = training.likelihood == default_likelihood(dataset.binarize)
+    why = f"which {pixels} pixels take by default" if usual else f"as asked, on {pixels} pixels"
+    return (
+        f"Training {name} ({beginning.parameters:,} parameters, {model.latent_dim} latents) on "
+        f"{len(dataset.train):,} images of {shape} for {training.epochs} epochs in batches of "
+        f"{training.batch_size}; likelihood {training.likelihood}, {why}, in "
+        f"{unit_of(training.likelihood, dataset.binarize)} per image."
+    )
 
 
 def print_summary(run: Run) -> None:
@@ -233,13 +202,3 @@ def print_summary(run: Run) -> None:
 
 def _resume_command(out: Path) -> str:
     return "cvae-edge train --resume" + ("" if out == DEFAULT_RUN else f" --out {os.fspath(out)}")
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """Return height and width of a text such as 64 or 64x48."""
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if match is None:
-        raise ConfigError(f"--image-size must be like 64 or 64x48, height first, got {text!r}")
-    return int(match[1]), int(match[2] or match[1])

@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 from cvae_edge.elbo import loss_budget
-from cvae_edge.errors import BundleError, ConfigError, DependencyError
+from cvae_edge.errors import BundleError, DependencyError
 from cvae_edge.manifest import PRECISIONS, Artifact, Manifest
+from cvae_edge.model_config import require
 from cvae_edge.runtime.engines import ENGINES, find_engine, is_installed, known_formats
 
 
 def choose_format(manifest: Manifest, format: str = "auto") -> str:
-    """Return ``format`` or, for auto, the first that the bundle has and this machine can run.
+    """Return ``format`` or, for auto, one that the bundle has and this machine can run.
+
+    That is the first of those with most of encoder and decoder.
 
     Raises:
         ConfigError: no engine runs the format.
         BundleError: the bundle has no decoder of it, and no encoder.
         DependencyError: for auto, nothing that runs the bundle's files is installed.
     """
-    there = list(dict.fromkeys(a.format for a in manifest.artifacts if a.role in _ROLES))
+    halves = {(a.format, a.role) for a in manifest.artifacts if a.role in _ROLES}
+    there = [form for form, _ in halves]
     if format != "auto":
         find_engine(format)
-        if format not in there:
-            raise BundleError(
-                f"{manifest.name} has no encoder and decoder for {format}; it has: "
-                f"{_files(manifest)}"
-            )
-        return format
+        if format in there:
+            return format
+        raise BundleError(
+            f"{manifest.name} has neither half for {format}; it has: {_files(manifest)}"
+        )
     runnable = [engine for engine in ENGINES.values() if engine.format in there]
+    runnable.sort(key=lambda engine: -there.count(engine.format))
     for engine in runnable:
         if is_installed(engine):
             return engine.format
-    if not runnable:
-        raise BundleError(
-            f"{manifest.name} must have files for {' or '.join(known_formats())}, which this "
-            f"cvae-edge runs; it has: {_files(manifest)}"
-        )
-    raise DependencyError(
-        f"{manifest.name} needs {' or '.join(e.name for e in runnable)}: {runnable[0].install}"
+    if runnable:
+        names = " or ".join(engine.name for engine in runnable)
+        raise DependencyError(f"{manifest.name} needs {names}: {runnable[0].install}")
+    raise BundleError(
+        f"{manifest.name} must have files for {' or '.join(known_formats())}, which this cvae-edge "
+        f"runs; it has: {_files(manifest)}"
     )
 
 
 def choose_pair(manifest: Manifest, format: str, precision: str) -> list[Artifact]:
     """Return an encoder and a decoder, or the one that is there; see ``choose_artifact``."""
-    there = [role for role in _ROLES if _artifacts(manifest, role, format)]
-    return [choose_artifact(manifest, role, format, precision) for role in there]
+    halves = {
+        (a.role, p) for a in manifest.artifacts for p in ("auto", a.precision) if a.format == format
+    }
+    there = [role for role in _ROLES if (role, precision) in halves]
+    return [choose_artifact(manifest, role, format, precision) for role in there or _ROLES]
 
 
 def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) -> Artifact:
@@ -57,11 +63,9 @@ def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) 
         BundleError: the bundle has no such file.
     """
     if precision != "auto":
-        known = list(
-            dict.fromkeys(("auto", *PRECISIONS, *(a.precision for a in manifest.artifacts)))
-        )
-        if precision not in known:
-            raise ConfigError(f"precision must be one of {', '.join(known)}, got {precision!r}")
+        known = dict.fromkeys(("auto", *PRECISIONS, *(a.precision for a in manifest.artifacts)))
+        rule = f"precision must be one of {', '.join(known)}"
+        require(precision in known, rule, repr(precision))
         return manifest.find(role, format, precision)
     good = [a for a in _artifacts(manifest, role, format) if is_acceptable(a)]
     if not good:

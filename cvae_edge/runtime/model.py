@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ class EdgeCVAE:
         self.image_shape = manifest.model.image_shape
         self.latent_dim = manifest.model.latent_dim
         self._codecs = codecs
+        self._preprocess = partial(prepare, binarize=manifest.pixels.binarize)
 
     @classmethod
     def load(
@@ -83,8 +85,7 @@ class EdgeCVAE:
         """
         bundle = source if isinstance(source, Bundle) else open_bundle(source)
         manifest = bundle.manifest
-        format = choose_format(manifest, format)
-        pair = choose_pair(manifest, format, precision)
+        pair = choose_pair(manifest, choose_format(manifest, format), precision)
         return cls(Codecs(bundle, pair, threads, provider), manifest)
 
     def __repr__(self) -> str:
@@ -214,26 +215,29 @@ class EdgeCVAE:
 
         Raises:
             DataError, ConfigError: as in ``encode``; or ``samples`` is below 1.
+            BundleError: the likelihood is one that a later version brought.
         """
         return self.bounds(x, samples, seed)["iwae"]
 
     def bounds(self, x: Any, samples: int = 1, seed: int = 0) -> dict[str, NDArray[np.float64]]:
-        """Return each image's elbo, iwae, reconstruction and kl; see ``elbo.image_bounds``.
+        """Return each image's bounds, with squared_error unless pixels are binary.
+
+        See ``elbo.image_bounds``.
 
         Raises:
-            DataError, ConfigError: as in ``score``.
+            DataError, ConfigError, BundleError: as in ``score``.
         """
         samples, seed = integers(samples=samples, seed=seed)
         require(samples >= 1, "samples must be at least 1", samples)
         x = as_images(x, self.image_shape)
-        names = ("elbo", "iwae", "reconstruction", "kl")
+        with_error = self.manifest.pixels.binarize == "none"
+        names = ["elbo", "iwae", "reconstruction", "kl", *["squared_error"] * with_error]
         bounds = {name: np.empty(len(x)) for name in names}
-        likelihood = self.manifest.likelihood
+        fixed = self.manifest.likelihood, samples, seed
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
-            chunk = self._preprocess(x[low:high])
-            of_chunk = image_bounds(codec, chunk, likelihood, samples, seed, low)
-            for name, values in of_chunk.items():
+            x_chunk = self._preprocess(x[low:high])
+            for name, values in image_bounds(codec, x_chunk, *fixed, low, with_error).items():
                 bounds[name][low:high] = values
 
         self._codecs.run(len(x), work, largest=_SCORED)
@@ -244,6 +248,3 @@ class EdgeCVAE:
         require(n >= 1, "the number of images must be at least 1", n)
         require_memory(4 * n * math.prod(self.image_shape), f"{n} images")
         return np.empty((n, *self.image_shape), np.float32)
-
-    def _preprocess(self, x: NDArray[Any]) -> Array:
-        return prepare(x, self.manifest.pixels.binarize)

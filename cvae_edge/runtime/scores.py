@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.config import require
+from cvae_edge.elbo import psnr
+from cvae_edge.likelihoods import unit
+from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
 
@@ -20,10 +23,12 @@ _COLUMNS = ("elbo", "kl", "reconstruction", "iwae")
 
 @dataclass(frozen=True)
 class Scores:
-    """Images and how likely the model finds them, in nats."""
+    """Images and how likely the model finds them."""
 
     names: list[str]
-    bounds: dict[str, NDArray[np.float64]]  # elbo, kl, reconstruction, iwae; each (n,)
+    bounds: dict[str, NDArray[np.float64]]  # elbo, kl, reconstruction, iwae; each (n,). Where
+    # pixels are not binary, psnr in dB; where they have 256 levels, bits_per_dim
+    unit: str  # of the first four
     threshold: float | None  # an image whose IWAE bound is below is an anomaly; None: not asked
 
     @property
@@ -38,7 +43,7 @@ class Scores:
         rows = []
         for i, name in enumerate(self.names):
             row: dict[str, Any] = {"file": name}
-            row |= {column: round(float(self.bounds[column][i]), 4) for column in _COLUMNS}
+            row |= {column: round(float(values[i]), 4) for column, values in self.bounds.items()}
             if self.threshold is not None:
                 row["anomaly"] = bool(self.bounds["iwae"][i] < self.threshold)
             rows.append(row)
@@ -46,7 +51,8 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return {"threshold": self.threshold, "anomalies": self.anomalies, "images": self.rows()}
+        of_all = {"unit": self.unit, "threshold": self.threshold, "anomalies": self.anomalies}
+        return {**of_all, "images": self.rows()}
 
 
 def score_images(
@@ -57,7 +63,14 @@ def score_images(
     threshold: float | None = None,
 ) -> Scores:
     """Score images; see ``EdgeCVAE.bounds``, which says what is raised."""
-    return Scores(named.names, model.bounds(named.images, samples, seed), threshold)
+    bounds = model.bounds(named.images, samples, seed)
+    columns = {column: bounds[column] for column in _COLUMNS}
+    likelihood, pixels = model.manifest.likelihood, model.manifest.pixels
+    if "squared_error" in bounds:
+        columns["psnr"] = np.array([psnr(error) for error in bounds["squared_error"]])
+    if likelihood.name == "logistic":
+        columns["bits_per_dim"] = -bounds["elbo"] / (math.prod(model.image_shape) * math.log(2))
+    return Scores(named.names, columns, unit(likelihood, pixels.binarize), threshold)
 
 
 def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:

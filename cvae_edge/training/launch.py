@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,9 +19,23 @@ from cvae_edge.errors import ConfigError, RunError
 from cvae_edge.likelihoods import check_likelihood
 from cvae_edge.training.loop import Loop, Progress, Stopped
 from cvae_edge.training.run import Run, RunConfig
+from cvae_edge.training.step import require_equal_shares
 
 Models = tuple[keras.Model, keras.Model]  # encoder, decoder
-__all__ = ["Progress", "Stopped", "train"]
+__all__ = ["Beginning", "Progress", "Stopped", "train"]
+
+
+class Beginning(NamedTuple):
+    """What a training begins with."""
+
+    config: RunConfig
+    dataset: Dataset
+    vae: VAE
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers both networks have."""
+        return int(self.vae.encoder.count_params() + self.vae.decoder.count_params())
 
 
 def train(
@@ -31,6 +46,7 @@ def train(
     models: Models | None = None,
     resume: bool = False,
     strategy: str = "default",
+    on_begin: Callable[[Beginning], None] = lambda beginning: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
 ) -> Run:
@@ -44,9 +60,11 @@ def train(
         config: the model, the data and the recipe.
         dataset: what ``config.data`` names, where it has been read already.
         models: an encoder and a decoder of one's own, Keras models, in place of the preset that
-            ``config.model`` names; see ``architectures.foreign.recognize`` for their forms.
+            ``config.model`` names; see ``architectures.foreign.recognize`` for their forms. They
+            are copied, with their weights. Every worker must give the same.
         resume: continue what ``folder`` holds; a finished run is returned as it is.
         strategy: default, mirrored (every GPU of this machine) or multiworker (as TF_CONFIG says).
+        on_begin: called once, when everything is checked, unless the run is finished.
         on_progress: called after each step.
         on_epoch: called after each epoch with its row of the history.
 
@@ -59,21 +77,37 @@ def train(
     tf.config.experimental.enable_op_determinism()
     distribution, is_chief = _make_strategy(strategy)
     dataset = dataset or load_dataset(config.data)
-    check_likelihood(config.train.likelihood, dataset.binarize)
-    if models is not None:
-        vae = recognize(*models)
-        model = replace(config.model, preset=OWN, latent_dim=vae.latent_dim)
-        config = replace(config, model=replace(model, image_shape=vae.image_shape))
+    own = None if models is None else recognize(*models)
+    if own is not None:
+        model = replace(config.model, preset=OWN, latent_dim=own.latent_dim)
+        config = replace(config, model=replace(model, image_shape=own.image_shape))
     _check_data(config, dataset)
-    old = _open_run(folder, config) if resume and folder.exists() else None
-    if old is not None:
-        vae = VAE.from_architecture(old.architecture())
-    elif models is None:
-        vae = build_preset(config.model, config.train.seed)
+    require_equal_shares(config.train, distribution.num_replicas_in_sync)
+    # Only the chief makes the folder, so that it may not be whole when another worker looks.
+    begun = resume and (folder / "config.json").exists()
+    old = _open_run(folder, config) if begun and (is_chief or own is None) else None
+    with distribution.scope():
+        vae = _build(config, own, old)
     run = old or (Run.create(folder, config, vae) if is_chief else Run(folder, config))
     if run.summary is None:
+        on_begin(Beginning(config, dataset, vae))
         Loop(run, vae, dataset, distribution, is_chief).fit(on_progress, on_epoch)
     return run
+
+
+def _build(config: RunConfig, own: VAE | None, old: Run | None) -> VAE:
+    """Build the networks anew, in the scope that they are trained in.
+
+    What cannot be built from its description could not be loaded after training.
+    """
+    if old is not None:
+        if config.model.preset == OWN and not any(old.checkpoints.glob("*.index")):
+            raise RunError(f"{old.folder} has no checkpoint yet: delete it, and train again")
+        return VAE.from_architecture(old.architecture())
+    given = own or build_preset(config.model, config.train.seed)
+    vae = VAE.from_architecture(given.architecture())
+    vae.load_weights(given.weights())
+    return vae
 
 
 def _open_run(folder: Path, config: RunConfig) -> Run:
@@ -94,6 +128,7 @@ def _open_run(folder: Path, config: RunConfig) -> Run:
 
 
 def _check_data(config: RunConfig, dataset: Dataset) -> None:
+    check_likelihood(config.train.likelihood, dataset.binarize)
     require(
         dataset.image_shape == config.model.image_shape,
         f"the model takes images of {config.model.image_shape}",

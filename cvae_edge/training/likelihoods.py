@@ -30,9 +30,9 @@ def log_logistic(x: tf.Tensor, x_logits: tf.Tensor, scale: tf.Tensor) -> tf.Tens
     """Return log p(x|z), (n,), of a discretized logistic distribution (Salimans et al. 2017)."""
     half = 0.5 / (LEVELS - 1)
     centred = tf.round(x * (LEVELS - 1)) / (LEVELS - 1) - tf.sigmoid(x_logits)
-    upper, lower = (centred + half) / scale, (centred - half) / scale
-    log_upper, log_lower = -tf.nn.softplus(-upper), -tf.nn.softplus(lower)
-    inside = log_upper + log_lower + tf.math.log(-tf.math.expm1(lower - upper))
+    log_upper = -tf.nn.softplus((-half - centred) / scale)
+    log_lower = -tf.nn.softplus((centred - half) / scale)
+    inside = log_upper + log_lower + tf.math.log(-tf.math.expm1(-2 * half / scale))
     terms = tf.where(x < half, log_upper, tf.where(x > 1 - half, log_lower, inside))
     return tf.reduce_sum(terms, axis=[1, 2, 3])
 

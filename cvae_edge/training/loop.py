@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,15 @@ from cvae_edge.architectures.vae import VAE
 from cvae_edge.datasets import Dataset
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import RunError, TrainingError
-from cvae_edge.likelihoods import Likelihood
+from cvae_edge.likelihoods import Likelihood, unit_of
 from cvae_edge.training import plots
+from cvae_edge.training.averaging import averaged_weights
 from cvae_edge.training.evaluate import trained_codec
-from cvae_edge.training.interrupt import interrupt_flag
+from cvae_edge.training.interruption import interrupt_flag
+from cvae_edge.training.layer_state import LayerState
 from cvae_edge.training.run import Run
-from cvae_edge.training.step import make_optimizer, make_scale, make_step, trained_variables
+from cvae_edge.training.scale import make_scale, trained_variables
+from cvae_edge.training.step import make_optimizer, make_step
 from cvae_edge.training.summary import fit_on, summarize
 
 _KEPT_CHECKPOINTS = 2  # one is whole while the other is being written
@@ -58,19 +60,20 @@ class Loop:
         strategy: tf.distribute.Strategy,
         is_chief: bool,
     ) -> None:
-        """Take a run and the weights that it begins with."""
+        """Take a run and its networks, made in the strategy's scope."""
         self._run, self._dataset, self._is_chief = run, dataset, is_chief
         self._config = config = run.config.train
         self._steps_per_epoch = len(dataset.train) // config.batch_size
+        self.vae = vae
         with strategy.scope():
-            self.vae = VAE.from_architecture(vae.architecture())
-            self.vae.load_weights(vae.weights())
-            scale = make_scale(self.vae, config)
-            self._optimizer = make_optimizer(self.vae, scale, config, self._steps_per_epoch)
+            scale = make_scale(vae, config)
+            self._optimizer = make_optimizer(vae, scale, config, self._steps_per_epoch)
+            momentum = self._optimizer.ema_momentum if self._optimizer.use_ema else None
+            self._state = LayerState(vae, momentum)
         self._train_step = make_step(
-            self.vae, scale, self._optimizer, config, dataset.binarize, strategy
+            vae, scale, self._optimizer, config, dataset.binarize, strategy, self._state
         )
-        self._trained = trained_variables(self.vae, scale)
+        self._trained = trained_variables(vae, scale)
         self._codec = trained_codec(self.vae)
         self._step = tf.Variable(0, dtype=tf.int64)  # steps done
         self._totals = tf.Variable(np.zeros(3))  # sums of their results over the epoch
@@ -85,6 +88,7 @@ class Loop:
             seconds=self._seconds,
             best=self._best,
             **({} if scale is None else {"scale": scale}),
+            **({"averages": self._state.averages} if self._state.averages else {}),
         )
         # Every worker reads the chief's checkpoints; only the chief writes.
         self._manager = tf.train.CheckpointManager(
@@ -148,7 +152,7 @@ class Loop:
         """Validate, keep the best weights, log, save; return the history's row."""
         step = (epoch + 1) * self._steps_per_epoch
         _, reconstruction, kl = self._totals.numpy() / self._steps_per_epoch
-        with self._averaged_weights():
+        with averaged_weights(self._optimizer, self._trained, self._state):
             self._check_weights(epoch)
             likelihood = fit_on(self._codec, self._dataset, self._config.likelihood)
             validation_elbo = self._validate(epoch, likelihood)
@@ -173,20 +177,6 @@ class Loop:
                     self._draw()
         self._save(step, np.zeros(3), 0.0)
         return row
-
-    @contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """Put the weights' moving average in their place for a while, if the recipe has one."""
-        if not self._config.average_epochs:
-            yield
-            return
-        weights = [(variable, variable.numpy()) for variable in self._trained]
-        self._optimizer.finalize_variable_values(self._trained)
-        try:
-            yield
-        finally:
-            for variable, value in weights:
-                variable.assign(value)
 
     def _check_weights(self, epoch: int) -> None:
         """The last step's gradient may have broken weights whose loss was still finite."""
@@ -253,5 +243,7 @@ class Loop:
 
     def _draw(self) -> None:
         """Draw the curve, and images that were not trained on, through the current weights."""
-        plots.draw_training_curve(self._run.history(), self._run.folder / "training-curve.png")
+        nats = unit_of(self._config.likelihood, self._dataset.binarize)
+        path = self._run.folder / "training-curve.png"
+        plots.draw_training_curve(self._run.history(), path, nats)
         plots.draw_reconstructions(self._codec, self._dataset, self._run.folder)

@@ -20,7 +20,9 @@ COLUMNS = 10
 _DPI = 120
 
 
-def draw_training_curve(history: Sequence[dict[str, float]], path: Path) -> None:
+def draw_training_curve(
+    history: Sequence[dict[str, float]], path: Path, unit: str = "nats"
+) -> None:
     """Draw the ELBO over the epochs, on training and on validation images."""
     figure = Figure(figsize=(6, 3.75), layout="constrained")
     axes = figure.subplots()
@@ -28,7 +30,7 @@ def draw_training_curve(history: Sequence[dict[str, float]], path: Path) -> None
     axes.plot(epochs, [row["train_elbo"] for row in history], ".-", label="train (while it learns)")
     if not all(np.isnan(row["validation_elbo"]) for row in history):
         axes.plot(epochs, [row["validation_elbo"] for row in history], ".-", label="validation")
-    axes.set(xlabel="epoch", ylabel="ELBO, nats per image")
+    axes.set(xlabel="epoch", ylabel=f"ELBO, {unit} per image")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")

@@ -12,34 +12,14 @@ from numpy.typing import NDArray
 
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.config import TrainConfig, require
-from cvae_edge.likelihoods import SMALLEST_SCALE
 from cvae_edge.preprocess import Binarize
 from cvae_edge.training import elbo
+from cvae_edge.training.layer_state import LayerState
 from cvae_edge.training.likelihoods import LOG_PROBS
+from cvae_edge.training.scale import scale_value, trained_variables, update_scale
 
-_FIRST_SCALE = {"gaussian": 0.25, "logistic": 0.15}  # about the pixels' own, which nothing explains
-_SCALE_REACH = 100  # steps over which the best standard deviation is averaged
 _SMALLEST_SHARD = 8  # images; below, starting an operation costs as much as running it
 Step = Callable[[NDArray[Any], int], NDArray[np.float32]]
-
-
-def make_scale(vae: VAE, config: TrainConfig) -> tf.Variable | None:
-    """Return what the likelihood learns beside the weights; None if that is nothing.
-
-    For ``gaussian`` it is the mean squared error, whose root is the best standard deviation
-    (sigma-VAE: Rybkin et al. 2021, equation 6), averaged over recent steps; the gradient of the
-    loss at the best one is that with the standard deviation held fixed. For ``logistic`` it is the
-    logarithm of each channel's scale, which the optimizer trains.
-    """
-    first = _FIRST_SCALE.get(config.likelihood)
-    if first is None:
-        return None
-    if config.likelihood == "gaussian":
-        return tf.Variable(
-            first**2, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-        )
-    start = np.full(vae.image_shape[2], np.log(first), np.float32)
-    return keras.Variable(start, dtype="float32", name="log_scale")
 
 
 def make_optimizer(
@@ -63,14 +43,9 @@ def make_optimizer(
     reach = max(1, round(config.average_epochs * steps_per_epoch))
     averaging = {"use_ema": True, "ema_momentum": 1 - 1 / reach}
     options = averaging if config.average_epochs else {}
-    optimizer = keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm, **options)
+    optimizer = keras.optimizers.Adam(rate, **options)
     optimizer.build(trained_variables(vae, scale))
     return optimizer
-
-
-def trained_variables(vae: VAE, scale: Any) -> list[Any]:
-    """Return what the optimizer changes: the weights, and a scale that has a gradient."""
-    return [*vae.variables, scale] if isinstance(scale, keras.Variable) else vae.variables
 
 
 def make_step(
@@ -80,31 +55,42 @@ def make_step(
     config: TrainConfig,
     binarize: Binarize,
     strategy: tf.distribute.Strategy,
+    state: LayerState | None = None,
 ) -> Step:
     """Return a function that trains on one global batch of images.
 
     It takes the images (batch_size, h, w, c), uint8 or float32, and the step's number, and returns
     [loss, log p(x|z), KL], float32, in nats per image. Its randomness is a function of
     (config.seed, step): each replica draws the whole batch's noise and takes its own rows, so any
-    number of replicas computes the same loss.
+    number of replicas computes the same loss. Layers with randomness of their own draw anew for
+    each replica, and statistics over a batch are those of a replica's part of it.
+
+    Args:
+        vae: the networks.
+        scale: of the likelihood; see ``make_scale``.
+        optimizer: of the weights.
+        config: the recipe.
+        binarize: what is done to the images first.
+        strategy: the replicas.
+        state: of ``vae``; None makes one.
 
     Raises:
         ConfigError: the batch cannot be shared out equally.
     """
     replicas = strategy.num_replicas_in_sync
-    require(
-        config.batch_size % replicas == 0,
-        f"batch_size must be a multiple of the {replicas} replicas",
-        config.batch_size,
-    )
-    rows = config.batch_size // replicas
-    replica_step = _make_replica_step(vae, scale, optimizer, config, binarize, rows)
+    require_equal_shares(config, replicas)
+    state = state or LayerState(vae, None)
+    replica_step = _make_replica_step(vae, scale, optimizer, config, binarize, state, replicas)
 
     # XLA's CPU kernels train this model at half the speed.
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
     def global_step(images: Any, step: tf.Tensor) -> tf.Tensor:
-        per_replica = strategy.run(replica_step, (images, step))
+        per_replica, statistics = strategy.run(replica_step, (images, step))
+        mean = tf.distribute.ReduceOp.MEAN
+        state.update([strategy.reduce(mean, value, axis=None) for value in statistics], step)
         return strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+
+    rows = config.batch_size // replicas
 
     def step(images: NDArray[Any], number: int) -> NDArray[np.float32]:
         def own_rows(context: Any) -> tf.Tensor:
@@ -120,40 +106,31 @@ def make_step(
     return step
 
 
+def require_equal_shares(config: TrainConfig, replicas: int) -> None:
+    """Raise ConfigError unless the batch can be shared out equally."""
+    require(
+        config.batch_size % replicas == 0,
+        f"batch_size must be a multiple of the {replicas} replicas",
+        config.batch_size,
+    )
+
+
 def _make_replica_step(
     vae: VAE,
     scale: Any,
     optimizer: keras.Optimizer,
     config: TrainConfig,
     binarize: Binarize,
-    rows: int,
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    state: LayerState,
+    replicas: int,
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, list[tf.Tensor]]]:
     variables = trained_variables(vae, scale)
-    shards = _shard_sizes(rows)
-    log_prob = LOG_PROBS[config.likelihood]
-    is_gaussian = config.likelihood == "gaussian"
+    rows = config.batch_size // replicas
+    # Statistics are over a batch: in halves they would be others.
+    shards = [rows] if state.statistics else _shard_sizes(rows)
+    sums = _make_sums(vae, scale, config)
 
-    def sums(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
-        """[loss, log p(x|z), KL, squared error], the first three in nats per image.
-
-        They are summed over the images x, over the global batch's size.
-        """
-        posterior = vae.encoder(x, training=True)
-        mean, logvar = posterior["mean"], posterior["logvar"]
-        z = elbo.reparameterize(mean, logvar, eps)
-        x_logits = vae.decoder(z, training=True)["x_logits"]
-        log_px = log_prob(x, x_logits, _scale(scale, is_gaussian))
-        if config.kl == "analytic":
-            kl = elbo.kl_analytic(mean, logvar)
-        else:
-            kl = elbo.kl_sample(z, logvar, eps)
-        terms = [config.beta * kl - log_px, log_px, kl]
-        if is_gaussian:
-            error = tf.square(x - tf.sigmoid(tf.stop_gradient(x_logits)))
-            terms.append(tf.reduce_mean(error, axis=[1, 2, 3]))
-        return tf.reduce_sum(tf.stack(terms), axis=1) / config.batch_size
-
-    def replica_step(images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    def replica_step(images: tf.Tensor, step: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         own = slice(replica * rows, (replica + 1) * rows)
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
@@ -162,30 +139,66 @@ def _make_replica_step(
         ]
         x = _binarize(images, binarize, config.batch_size, own, seed)
         gradients, totals = [], []
-        for x_shard, eps_shard in zip(tf.split(x, shards), tf.split(eps, shards), strict=True):
-            with tf.GradientTape() as tape:
+        parts = zip(tf.split(x, shards), tf.split(eps, shards), strict=True)
+        for i, (x_shard, eps_shard) in enumerate(parts):
+            scope = state.scope(config.seed, step, replica * len(shards) + i)
+            with tf.GradientTape() as tape, scope:
                 total = sums(x_shard, eps_shard)
                 loss = total[0]  # inside the tape, or it has no gradient
-            gradients.append(tape.gradient(loss, variables))
+            gradients.append(
+                tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            )
             totals.append(total)
+        statistics = state.read(scope)
         summed = [tf.add_n(list(parts)) for parts in zip(*gradients, strict=True)]
+        if config.clip_norm is not None:
+            summed = _clip(summed, config.clip_norm, replicas)
         optimizer.apply(summed, variables)  # sums the gradients over the replicas first
         total = tf.add_n(totals)
-        if is_gaussian:
-            context = tf.distribute.get_replica_context()
-            error = context.all_reduce(tf.distribute.ReduceOp.SUM, total[3])
-            share = 1 / tf.minimum(tf.cast(step, tf.float32) + 1, _SCALE_REACH)
-            scale.assign((1 - share) * scale + share * error)
-        return total[:3]
+        if config.likelihood == "gaussian":
+            update_scale(scale, total[3], step)
+        return total[:3], statistics
 
     return replica_step
 
 
-def _scale(scale: Any, is_gaussian: bool) -> Any:
-    """Return the likelihood's scale of what ``make_scale`` made."""
-    if scale is None:
-        return None
-    return tf.sqrt(tf.maximum(scale, SMALLEST_SCALE**2)) if is_gaussian else tf.exp(scale)
+def _make_sums(
+    vae: VAE, scale: Any, config: TrainConfig
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    log_prob = LOG_PROBS[config.likelihood]
+
+    def sums(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+        """[loss, log p(x|z), KL], in nats per image, and for gaussian the squared error.
+
+        They are summed over the images x, over the global batch's size.
+        """
+        posterior = vae.encoder(x, training=True)
+        mean, logvar = posterior["mean"], posterior["logvar"]
+        z = elbo.reparameterize(mean, logvar, eps)
+        x_logits = vae.decoder(z, training=True)["x_logits"]
+        log_px = log_prob(x, x_logits, scale_value(scale))
+        if config.kl == "analytic":
+            kl = elbo.kl_analytic(mean, logvar)
+        else:
+            kl = elbo.kl_sample(z, logvar, eps)
+        loss = config.beta * kl - log_px
+        if penalties := [*vae.encoder.losses, *vae.decoder.losses]:
+            loss += tf.add_n(penalties)  # for each image, so that shards add up to them once
+        terms = [loss, log_px, kl]
+        if config.likelihood == "gaussian":
+            error = tf.square(x - tf.sigmoid(tf.stop_gradient(x_logits)))
+            terms.append(tf.reduce_mean(error, axis=[1, 2, 3]))
+        return tf.reduce_sum(tf.stack(terms), axis=1) / config.batch_size
+
+    return sums
+
+
+def _clip(gradients: list[tf.Tensor], norm: float, replicas: int) -> list[tf.Tensor]:
+    """Clip the whole batch's gradient by its norm; return a replica's share of it."""
+    context = tf.distribute.get_replica_context()
+    whole = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    clipped, _ = tf.clip_by_global_norm(whole, norm)
+    return [gradient / replicas for gradient in clipped]
 
 
 def _shard_sizes(rows: int) -> list[int]:

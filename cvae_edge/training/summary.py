@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from cvae_edge import noise
 from cvae_edge.codec import Codec
 from cvae_edge.datasets import Dataset
@@ -28,8 +30,9 @@ def fit_on(codec: Codec, dataset: Dataset, name: str) -> Likelihood:
         likelihood: Likelihood = make_likelihood(name)
         return likelihood
     images = dataset.train.images
-    fitting = max(16, _VALUES // images[0].size)
-    x = draw_binary(images[: min(_IMAGES, fitting)], dataset.binarize)
+    count = min(len(images), _IMAGES, max(16, _VALUES // images[0].size))
+    spread = np.linspace(0, len(images) - 1, count).astype(np.int64)  # folders are in order
+    x = draw_binary(images[spread], dataset.binarize)
     mean, logvar = codec.encode(x)
     eps = noise.standard_normal(len(x), mean.shape[1], _STREAM)
     fitted: Likelihood = fit_likelihood(name, x, codec.decode(reparameterize(mean, logvar, eps)))

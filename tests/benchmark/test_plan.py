@@ -118,3 +118,12 @@ def test_a_batch_that_does_not_fit_into_memory_is_refused(tiny):
 def test_values_out_of_range_are_refused(wrong, message):
     with pytest.raises(ConfigError, match=message):
         Request(**wrong)
+
+
+@pytest.mark.usefixtures("litert")
+@pytest.mark.parametrize("role", plan.ROLES)
+def test_files_of_a_role_that_nobody_here_knows_are_left_out(tiny, role):
+    prior = tiny.manifest.find("decoder", "onnx")._replace(file="prior.onnx", role="prior")
+    manifest = tiny.manifest._replace(artifacts=(*tiny.manifest.artifacts, prior))
+    request = Request(role, (1,))
+    assert make_plan(manifest, request) == make_plan(tiny.manifest, request)

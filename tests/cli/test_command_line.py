@@ -32,7 +32,8 @@ def test_doctor_reports_versions_and_the_machine_as_json(run_cli):
     report = json.loads(run_cli("doctor", "--json").out)
     assert report["versions"]["cvae-edge"] == "0.1.0"
     assert report["packages"]["numpy (run bundles)"]
-    assert "CPUExecutionProvider" in report["machine"]["execution providers"]
+    assert "onnxruntime (run onnx files in onnxruntime)" in report["packages"]
+    assert "cpu" in report["machine"]["providers"]
     assert report["machine"]["cores"] >= 1
 
 

@@ -93,8 +93,10 @@ def test_interpolate_writes_a_row_a_pair(run_cli, tmp_path, folder):
 
 
 def test_score_writes_csv(run_cli, tmp_path, folder, model):
-    printed = run_cli("score", folder, "-b", TINY).out
-    run_cli("score", folder, "-b", TINY, "--out", tmp_path / "s.csv")
+    _, printed, said = run_cli("score", folder, "-b", TINY)
+    assert said == "Scores are in nats.\n"
+    written = run_cli("score", folder, "-b", TINY, "--out", tmp_path / "s.csv")
+    assert (written.out, written.err) == ("Scores are in nats.\n", "")
     assert (tmp_path / "s.csv").read_text() == printed
     rows = list(csv.DictReader(io.StringIO(printed)))
     assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae"]
@@ -108,7 +110,7 @@ def test_score_exits_with_1_only_if_something_is_below_the_threshold(run_cli, fo
     high = run_cli("score", folder, "-b", TINY, "--threshold", 0, "--json")
     assert (low.code, high.code) == (0, 1)
     document = json.loads(high.out)
-    assert document["anomalies"] == 10
+    assert (document["anomalies"], document["unit"]) == (10, "nats")
     assert all(image["anomaly"] for image in document["images"])
 
 

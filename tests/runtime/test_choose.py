@@ -8,7 +8,7 @@ from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError, DependencyError
 from cvae_edge.manifest import Artifact
 from cvae_edge.runtime import choose, engines
-from cvae_edge.runtime.choose import choose_artifact, choose_format
+from cvae_edge.runtime.choose import choose_artifact, choose_format, choose_pair
 
 
 def artifact(role: str, format: str, precision: str, difference: float | None) -> Artifact:
@@ -118,6 +118,25 @@ def test_a_bundle_without_an_encoder_has_a_decoder_alone(manifest):
     decoders = tuple(a for a in manifest.artifacts if a.role == "decoder")
     alone = manifest._replace(artifacts=decoders)
     assert [a.role for a in choose.choose_pair(alone, choose_format(alone), "int8")] == ["decoder"]
+
+
+def test_auto_takes_the_format_with_most_halves(manifest):
+    kept = tuple(a for a in manifest.artifacts if (a.role, a.format) != ("decoder", "onnx"))
+    manifest = manifest._replace(artifacts=kept)
+    assert choose_format(without(manifest, format="tflite")) == "onnx"
+    if engines.is_installed(engines.find_engine("tflite")):
+        assert choose_format(manifest) == "tflite"
+
+
+def test_a_half_that_lacks_the_precision_is_left_out(manifest):
+    kept = tuple(a for a in manifest.artifacts if (a.role, a.precision) != ("encoder", "int8"))
+    manifest = manifest._replace(artifacts=kept)
+    assert [a.file for a in choose_pair(manifest, "onnx", "int8")] == ["decoder.int8.onnx"]
+    assert len(choose_pair(manifest, "onnx", "float32")) == len(
+        choose_pair(manifest, "onnx", "auto")
+    )
+    with pytest.raises(BundleError, match="has no float16 encoder for onnx"):
+        choose_pair(manifest, "onnx", "float16")
 
 
 def test_auto_precision_never_takes_what_nobody_measured(manifest):

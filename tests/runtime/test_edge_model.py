@@ -318,7 +318,7 @@ def test_a_provider_that_is_not_here_is_refused_with_those_that_are(tiny):
 
 
 def test_a_fallback_of_onnxruntime_to_the_cpu_is_an_error(tiny, monkeypatch):
-    from cvae_edge.runtime.engines import providers
+    from cvae_edge.runtime.engines import onnxruntime as providers
 
     # As onnxruntime is where it was built with CUDA and the machine has no driver.
     monkeypatch.setattr(

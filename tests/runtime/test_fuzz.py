@@ -20,8 +20,7 @@ from PIL import Image
 
 from cvae_edge import EdgeCVAE
 from cvae_edge.errors import CvaeEdgeError, DataError
-from cvae_edge.manifest import MANIFEST
-from cvae_edge.manifest_reader import parse_manifest
+from cvae_edge.manifest import MANIFEST, parse_manifest
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.inputs import read_images, read_latents
 

@@ -103,6 +103,15 @@ def test_few_sizes_are_compiled_however_many_come():
 
 
 @installed
+def test_places_to_spare_hold_a_row_of_this_batch():
+    from cvae_edge.runtime.engines.openvino import _fill
+
+    places = np.full((4, 2), 1e9, np.float32)
+    _fill(places, np.array([[1, 2], [3, 4]], np.float32))
+    np.testing.assert_array_equal(places, [[1, 2], [3, 4], [3, 4], [3, 4]])
+
+
+@installed
 def test_what_is_no_model_of_the_manifests_is_refused(tiny):
     bundle = Bundle.open(tiny)
     artifact = bundle.manifest.find("decoder", "onnx")

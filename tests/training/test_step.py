@@ -1,4 +1,7 @@
 import dataclasses
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -12,7 +15,10 @@ from cvae_edge.architectures.presets import build_preset
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.config import TrainConfig
 from cvae_edge.errors import ConfigError
-from cvae_edge.training.step import make_optimizer, make_scale, make_step
+from cvae_edge.training.averaging import averaged_weights
+from cvae_edge.training.layer_state import LayerState
+from cvae_edge.training.scale import make_scale, scale_value
+from cvae_edge.training.step import make_optimizer, make_step
 
 CONFIG = TrainConfig(epochs=4, batch_size=40, learning_rate=1e-2, seed=3)
 
@@ -124,28 +130,142 @@ def test_gaussian_steps_are_those_of_the_best_standard_deviation_so_far(tiny_mod
 def test_logistic_scales_are_trained_with_the_weights(tiny_model):
     config = dataclasses.replace(CONFIG, likelihood="logistic")
     vae, results = run_steps(tiny_model, config, blobs(40), 60, "none")
-    assert np.exp(vae.scale.numpy()).item() != pytest.approx(0.15, rel=0.1)
+    assert scale_value(make_scale(vae, config)).numpy().item() == pytest.approx(0.15)
+    assert scale_value(vae.scale).numpy().item() != pytest.approx(0.15, rel=0.1)
     assert results[-1][1] > results[0][1] + 10
 
 
-def test_batch_normalization_and_dropout_are_trained_as_keras_does(tiny_model):
+def own(*hidden, regularizer=None):
+    """A pair with layers of one's own between the image and the posterior."""
     x, z = keras.Input((8, 8, 1), name="x"), keras.Input((3,), name="z")
-    h = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, 2, "same")(x))
-    h = keras.layers.Dropout(0.5, seed=1)(keras.layers.Flatten()(h))
-    posterior = {name: keras.layers.Dense(3)(h) for name in ("mean", "logvar")}
-    image = keras.layers.Reshape((8, 8, 1))(keras.layers.Dense(64)(z))
-    vae = VAE(keras.Model(x, posterior), keras.Model(z, {"x_logits": image}))
-    before = {n: w for n, w in vae.weights().items() if "moving" in n}
-    run_steps(vae, CONFIG, blobs(40), 2)
-    assert len(before) == 2
-    assert not any(np.array_equal(before[name], vae.weights()[name]) for name in before)
-    x = np.ones((2, 8, 8, 1), np.float32)
-    first, second = (vae.encoder(x, training=False)["mean"].numpy() for _ in range(2))
-    np.testing.assert_array_equal(first, second)
+    kernels = iter([keras.initializers.GlorotUniform(seed) for seed in range(9)])
+    h = keras.layers.Conv2D(  # before a normalization a bias would have a gradient of noise alone
+        4,
+        3,
+        2,
+        "same",
+        use_bias=False,
+        kernel_initializer=next(kernels),
+        kernel_regularizer=regularizer,
+    )(x)
+    for layer in hidden:
+        h = layer(h)
+    h = keras.layers.Flatten()(h)
+    posterior = {
+        name: keras.layers.Dense(3, kernel_initializer=next(kernels))(h)
+        for name in ("mean", "logvar")
+    }
+    image = keras.layers.Dense(64, kernel_initializer=next(kernels))(z)
+    image = keras.layers.Reshape((8, 8, 1))(image)
+    return VAE(keras.Model(x, posterior), keras.Model(z, {"x_logits": image}))
 
 
-def test_gradients_are_clipped_by_their_norm_all_together(tiny_model):
-    optimizer = make_optimizer(
-        build_preset(tiny_model), None, dataclasses.replace(CONFIG, clip_norm=2.0), 10
-    )
-    assert optimizer.global_clipnorm == 2.0
+def plain_steps(vae, images, steps, training=True):
+    """What Keras does: one tape over the whole batch, with the models' own penalties."""
+    x = (images >= 128).astype(np.float32)
+    optimizer = keras.optimizers.Adam(CONFIG.learning_rate)
+    for number in range(steps):
+        eps = tf.random.stateless_normal([len(x), 3], [CONFIG.seed, number], alg="philox")
+        with tf.GradientTape() as tape:
+            posterior = vae.encoder(x, training=training)
+            z = posterior["mean"] + tf.exp(posterior["logvar"] / 2) * eps
+            logits = vae.decoder(z, training=training)["x_logits"]
+            entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
+            kl = tf.reduce_sum((z**2 - eps**2 - posterior["logvar"]) / 2)
+            loss = (tf.reduce_sum(entropy) + kl) / len(x) + sum(vae.encoder.losses)
+        optimizer.apply(tape.gradient(loss, vae.variables), vae.variables)
+    return vae
+
+
+def assert_equal_weights(vae, expected):
+    # layers without a name are numbered through the process, so that names differ
+    pairs = zip(vae.weights().items(), expected.weights().values(), strict=True)
+    for (name, got), value in pairs:
+        np.testing.assert_allclose(got, value, atol=2e-4, err_msg=name)
+
+
+def test_batch_normalization_is_trained_as_keras_does():
+    images = blobs(40)
+    vae, _ = run_steps(own(keras.layers.BatchNormalization()), CONFIG, images, 3)
+    expected = plain_steps(own(keras.layers.BatchNormalization()), images, 3)
+    assert_equal_weights(vae, expected)
+    statistics = [w for n, w in vae.weights().items() if "moving_mean" in n]
+    assert len(statistics) == 1
+    assert np.abs(statistics[0]).max() > 1e-3
+
+
+def test_penalties_of_a_models_layers_are_added_to_the_loss():
+    images = blobs(40)
+    vae, _ = run_steps(own(regularizer=keras.regularizers.L2(0.5)), CONFIG, images, 3)
+    assert_equal_weights(vae, plain_steps(own(regularizer=keras.regularizers.L2(0.5)), images, 3))
+
+
+def test_dropout_draws_anew_in_each_step_what_follows_from_the_seed():
+    """Whatever seed the layer itself was made with, and wherever its own generator stands."""
+    frozen = dataclasses.replace(CONFIG, learning_rate=1e-30)
+    runs = [
+        run_steps(own(keras.layers.Dropout(0.5, seed=seed)), config, blobs(40), 3)[1]
+        for seed, config in (
+            (1, frozen),
+            (None, frozen),
+            (None, dataclasses.replace(frozen, seed=4)),
+        )
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+    without = run_steps(own(), frozen, blobs(40), 3)[1]
+    ratios = [step[2] / plain[2] for step, plain in zip(runs[0], without, strict=True)]
+    assert len(set(ratios)) == 3
+
+
+def test_halves_of_a_batch_draw_their_own_dropout():
+    """40 equal images: with one mask for both halves of the batch, 20 pairs would be equal."""
+    state = LayerState(own(keras.layers.Dropout(0.5)), None)
+    (seed,) = state._seeds
+    values = [
+        state.scope(3, tf.constant(step, tf.int64), place).get_current_value(seed).numpy().tolist()
+        for step in (0, 1)
+        for place in (0, 1)
+    ]
+    assert len({tuple(value) for value in values}) == 4
+
+
+def test_averaged_weights_come_with_averaged_statistics():
+    """After the first step the average is the value; then it moves by the optimizer's momentum."""
+    config = dataclasses.replace(CONFIG, average_epochs=1.0, epochs=1)
+    vae = own(keras.layers.BatchNormalization())
+    optimizer = make_optimizer(vae, None, config, 4)
+    assert optimizer.ema_momentum == 0.75
+    state = LayerState(vae, optimizer.ema_momentum)
+    step = make_step(vae, None, optimizer, config, "threshold", tf.distribute.get_strategy(), state)
+    seen = []
+    for number in range(3):
+        step(blobs(40), number)
+        seen.append(state.statistics[0].numpy())
+    expected = 0.75 * (0.75 * seen[0] + 0.25 * seen[1]) + 0.25 * seen[2]
+    with averaged_weights(optimizer, vae.variables, state):
+        np.testing.assert_allclose(state.statistics[0].numpy(), expected, rtol=1e-5)
+    np.testing.assert_array_equal(state.statistics[0].numpy(), seen[2])
+
+
+def test_gradients_are_clipped_by_their_norm_all_together():
+    def change(clip_norm):
+        vae = own()
+        before = vae.weights()
+        config = dataclasses.replace(CONFIG, clip_norm=clip_norm)
+        optimizer = keras.optimizers.SGD(1.0)
+        step = make_step(vae, None, optimizer, config, "threshold", tf.distribute.get_strategy())
+        step(blobs(40), 0)
+        return np.concatenate([(w - before[n]).ravel() for n, w in vae.weights().items()])
+
+    free, clipped = change(None), change(0.01)
+    assert np.linalg.norm(free) > 1
+    assert np.linalg.norm(clipped) == pytest.approx(0.01, rel=1e-3)
+    np.testing.assert_allclose(clipped / 0.01, free / np.linalg.norm(free), atol=1e-4)
+
+
+def test_two_replicas_do_what_one_does():
+    """In a process of its own, for the devices must be there before TensorFlow starts."""
+    script = Path(__file__).with_name("replicas_script.py")
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

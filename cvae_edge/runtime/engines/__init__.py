@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cvae_edge.codec import Graph
 from cvae_edge.errors import ConfigError, DependencyError
-from cvae_edge.manifest import Artifact
+from cvae_edge.model_config import require
+
+if TYPE_CHECKING:
+    from cvae_edge.codec import Graph
+    from cvae_edge.manifest import Artifact
 
 
 class Engine(NamedTuple):
@@ -23,7 +26,7 @@ class Engine(NamedTuple):
     format: str  # of the files
     providers: tuple[str, ...]  # short names with which a user asks for it
     module: str
-    packages: tuple[str, ...]  # to import; one of them will do
+    packages: tuple[str, ...]  # distributions; one of them will do
     install: str  # how to get it
 
 
@@ -37,12 +40,12 @@ def register(engine: Engine) -> None:
 
 
 for _engine in (
-    Engine("onnxruntime", "onnx", _ONNX_PROVIDERS, f"{__name__}.onnxruntime", ("onnxruntime",),
-           "pip install onnxruntime"),
+    Engine("onnxruntime", "onnx", _ONNX_PROVIDERS, f"{__name__}.onnxruntime",
+           ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml"), "pip install onnxruntime"),
     Engine("OpenVINO", "onnx", ("openvino",), f"{__name__}.openvino", ("openvino",),
            "pip install 'cvae-edge[openvino]'"),
     Engine("LiteRT", "tflite", ("cpu",), f"{__name__}.litert",
-           ("ai_edge_litert", "tflite_runtime"), "pip install 'cvae-edge[litert]'"),
+           ("ai-edge-litert", "tflite-runtime"), "pip install 'cvae-edge[litert]'"),
 ):  # fmt: skip
     register(_engine)
 
@@ -52,9 +55,9 @@ def known_formats() -> tuple[str, ...]:
     return tuple(dict.fromkeys(engine.format for engine in ENGINES.values()))
 
 
-def is_provider(provider: str) -> bool:
-    """Whether some engine has a provider of that name."""
-    return any(provider in engine.providers for engine in ENGINES.values())
+def known_providers() -> tuple[str, ...]:
+    """Return every provider that some engine has."""
+    return tuple(dict.fromkeys(p for engine in ENGINES.values() for p in engine.providers))
 
 
 def is_served(format: str, provider: str) -> bool:
@@ -72,22 +75,19 @@ def find_engine(format: str, provider: str = "cpu") -> Engine:
     for engine in of_format:
         if provider in engine.providers:
             return engine
-    if not of_format:
-        raise ConfigError(
-            f"format must be one that this cvae-edge runs ({', '.join(known_formats())}), got "
-            f"{format!r}: install a newer one"
-        )
-    known = [p for engine in of_format for p in engine.providers]
-    if not is_provider(provider):
-        raise ConfigError(f"provider must be one of {', '.join(known)}, got {provider!r}")
+    formats, providers = ", ".join(known_formats()), ", ".join(known_providers())
+    require(bool(of_format), f"format must be one of {formats}", f"{format!r}: install a newer one")
+    require(provider in known_providers(), f"provider must be one of {providers}", repr(provider))
+    first = of_format[0]
     raise ConfigError(
-        f"{of_format[0].name} runs on the provider {known[0]} alone, got {provider!r}"
+        f"{first.name} runs on the provider {first.providers[0]} alone, got {provider!r}"
     )
 
 
 def is_installed(engine: Engine) -> bool:
     """Whether one of its packages is there."""
-    return any(importlib.util.find_spec(package) for package in engine.packages)
+    modules = (package.replace("-", "_") for package in engine.packages)
+    return any(importlib.util.find_spec(module) for module in modules)
 
 
 def load_engine(format: str, provider: str = "cpu") -> Any:
@@ -103,7 +103,10 @@ def load_engine(format: str, provider: str = "cpu") -> Any:
             f"{format} files on the provider {provider} need {engine.name}, which is not "
             f"installed: {engine.install}"
         )
-    module: Any = importlib.import_module(engine.module)
+    try:
+        module: Any = importlib.import_module(engine.module)
+    except ImportError as error:  # a library of the system that is missing, say
+        raise DependencyError(f"{engine.name} cannot be imported: {error}") from error
     if hasattr(module, "provider_name"):
         module.provider_name(provider)
     return module

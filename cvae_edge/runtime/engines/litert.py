@@ -19,13 +19,6 @@ except ImportError:
     from tflite_runtime.interpreter import Interpreter  # type: ignore[import-not-found, no-redef, unused-ignore]
 
 
-def open_session(
-    artifact: Artifact, content: bytes, threads: int | None, provider: str
-) -> LiteRTGraph:
-    """Open a file; see ``Engine``. LiteRT runs on the CPU alone."""
-    return LiteRTGraph(artifact, content, threads)
-
-
 class LiteRTGraph:
     """A TFLite file; see ``Graph``.
 
@@ -36,7 +29,9 @@ class LiteRTGraph:
     manifest's hash tells a damaged file, not a hostile bundle; run those of people you trust.
     """
 
-    def __init__(self, artifact: Artifact, content: bytes, threads: int | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, content: bytes, threads: int | None = None, provider: str = ""
+    ) -> None:
         self._artifact, self._content = artifact, content
         self._threads = threads or available_cores()
         self._limit = threading.Semaphore(max(1, available_cores() // self._threads))
@@ -67,6 +62,9 @@ class LiteRTGraph:
             raise BundleError(
                 f"{self._artifact.file} cannot be opened by LiteRT: {error}"
             ) from error
+
+
+open_session = LiteRTGraph  # see ``Engine``
 
 
 class _Interpreter:

@@ -2,23 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnxruntime as ort
 
 from cvae_edge.codec import Array
-from cvae_edge.errors import BundleError
+from cvae_edge.errors import BundleError, ConfigError
 from cvae_edge.manifest import Artifact
-from cvae_edge.runtime.engines.providers import check_provider, provider_name
 from cvae_edge.runtime.parallel import available_cores
 
+PROVIDERS = {  # by short name
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
+}
+_INSTALL = {
+    "cuda": "pip install onnxruntime-gpu in place of onnxruntime",
+    "tensorrt": "pip install onnxruntime-gpu in place of onnxruntime, and TensorRT",
+    "directml": "pip install onnxruntime-directml in place of onnxruntime",
+}
 _ERRORS_ONLY = 3  # log severity; errors are raised as well
 _SPIN_MICROSECONDS = 1000
 
 
-def open_session(
-    artifact: Artifact, content: bytes, threads: int | None, provider: str
-) -> OnnxGraph:
-    """Open a file; see ``Engine``."""
-    return OnnxGraph(artifact, content, threads, provider)
+def provider_name(short: str) -> str:
+    """Return onnxruntime's name of the provider ``short``.
+
+    Raises:
+        ConfigError: this onnxruntime was built without it.
+    """
+    built = ort.get_available_providers()
+    if PROVIDERS[short] not in built:
+        here = [name for name, long in PROVIDERS.items() if long in built]
+        how = f"; {_INSTALL[short]}" if short in _INSTALL else ""
+        raise ConfigError(
+            f"provider must be one that is here ({', '.join(here)}), got {short!r}{how}"
+        )
+    return PROVIDERS[short]
 
 
 class OnnxGraph:
@@ -45,7 +68,7 @@ class OnnxGraph:
             raise BundleError(
                 f"{artifact.file} cannot be opened by onnxruntime: {error}"
             ) from error
-        check_provider(self._session, provider, artifact.file)
+        _check_provider(self._session, provider, artifact.file)
         self._file = artifact.file
         self._outputs = [tensor.name for tensor in artifact.outputs]
         inputs = {tensor.name for tensor in self._session.get_inputs()}
@@ -64,6 +87,26 @@ class OnnxGraph:
         except Exception as error:  # as above
             raise BundleError(f"{self._file} cannot be run by onnxruntime: {error}") from error
         return dict(zip(self._outputs, values, strict=True))
+
+
+open_session = OnnxGraph  # see ``Engine``
+
+
+def _check_provider(session: Any, short: str, file: str) -> None:
+    """Raise unless ``session`` runs on the provider that was asked for.
+
+    onnxruntime prints a line and goes on with the CPU where a provider's libraries or device are
+    missing; a benchmark, or a person who waits, would never know.
+
+    Raises:
+        BundleError: it fell back to another.
+    """
+    got = session.get_providers()
+    if got[:1] != [PROVIDERS[short]]:
+        raise BundleError(
+            f"{file} must run on {short}, but onnxruntime could not start it and fell back to "
+            f"{', '.join(got) or 'nothing'}: install its driver and libraries, or choose cpu"
+        )
 
 
 def _options(threads: int) -> ort.SessionOptions:

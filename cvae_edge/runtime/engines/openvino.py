@@ -41,20 +41,15 @@ _LARGEST = 256  # images in a run
 _SPARE = 8  # places of a run that may be left empty: they cost less than a run more
 
 
-def open_session(
-    artifact: Artifact, content: bytes, threads: int | None, provider: str
-) -> OpenVINOGraph:
-    """Open a file; see ``Engine``."""
-    return OpenVINOGraph(artifact, content, threads)
-
-
 class OpenVINOGraph:
     """An ONNX file; see ``Graph``. Inputs and outputs are float32 in every precision.
 
     Any number of threads may call it at once. They take turns: a run has all of ``threads``.
     """
 
-    def __init__(self, artifact: Artifact, content: bytes, threads: int | None = None) -> None:
+    def __init__(
+        self, artifact: Artifact, content: bytes, threads: int | None = None, provider: str = ""
+    ) -> None:
         self._file = artifact.file
         self._inputs = [tensor.name for tensor in artifact.inputs]
         self._outputs = [tensor.name for tensor in artifact.outputs]
@@ -107,6 +102,9 @@ class OpenVINOGraph:
             raise BundleError(
                 f"{self._file} must have the inputs and outputs {expected}, got {got}"
             )
+
+
+open_session = OpenVINOGraph  # see ``Engine``
 
 
 class _Network:

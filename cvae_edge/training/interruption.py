@@ -1,4 +1,4 @@
-"""Ctrl-C as a request, so that a step is never cut in two."""
+"""SIGINT between two steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupt_flag() -> Iterator[threading.Event]:
-    """Give a flag that SIGINT sets, in place of what it does otherwise."""
+    """Turn SIGINT into a flag, so that a step is never cut in two."""
     flag = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield flag  # only the main thread may handle signals

@@ -1,0 +1,98 @@
+"""The command that evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cvae_edge.cli.extra import need_tensorflow
+from cvae_edge.cli.output import print_json, print_table, progress_bar
+from cvae_edge.quiet import quiet
+
+if TYPE_CHECKING:
+    from cvae_edge.elbo import Evaluation
+    from cvae_edge.likelihoods import Likelihood
+    from cvae_edge.preprocess import Binarize
+
+    Evaluated = tuple[Evaluation, Likelihood, Binarize]
+
+
+def evaluate(
+    target: Path = typer.Argument(Path("runs/mnist"), help="A run folder or a bundle."),
+    samples: int = typer.Option(1, help="Draws an image: k of the importance-weighted bound."),
+    seed: int = typer.Option(0, help="Stream of the noise."),
+    format: str = typer.Option("onnx", help="Of a bundle: onnx or tflite."),
+    encoder: str = typer.Option("float32", help="Of a bundle: the encoder's precision."),
+    decoder: str = typer.Option("float32", help="Of a bundle: the decoder's precision."),
+    data: str | None = typer.Option(None, help="Of a bundle: data to use instead of its own."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Evaluate the ELBO and the importance-weighted bound on test images."""
+    from cvae_edge.likelihoods import unit
+    from cvae_edge.manifest import MANIFEST
+
+    with progress_bar() as bar:
+        task = bar.add_task("evaluating", total=None, note="")
+
+        def on_batch(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if (target / MANIFEST).exists():
+            parts = (format, encoder, decoder)
+            result, likelihood, binarize = _evaluate_files(
+                target, parts, data, samples, seed, on_batch
+            )
+        else:
+            result, likelihood, binarize = _evaluate_run(target, samples, seed, on_batch)
+    nats = unit(likelihood, binarize)
+    if json:
+        print_json({**result._asdict(), "likelihood": likelihood.name, "unit": nats})
+        return
+    print_evaluation(f"{target}, {result.images} test images", result, nats)
+
+
+def _evaluate_files(
+    target: Path,
+    parts: tuple[str, str, str],
+    data: str | None,
+    samples: int,
+    seed: int,
+    on_batch: Callable[[int, int], None],
+) -> Evaluated:
+    from cvae_edge.bundle import Bundle
+    from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
+
+    opened = Bundle.open(target)
+    with quiet():  # LiteRT announces its delegate
+        codec = open_codec(opened, *parts)
+    result = evaluate_bundle(opened, codec, data, samples, seed, on_batch)
+    return result, opened.manifest.likelihood, opened.manifest.pixels.binarize
+
+
+def _evaluate_run(
+    target: Path, samples: int, seed: int, on_batch: Callable[[int, int], None]
+) -> Evaluated:
+    need_tensorflow()
+    from cvae_edge.training.evaluate import evaluate_run
+    from cvae_edge.training.run import Run
+
+    result = evaluate_run(target, samples, seed, on_batch)
+    run = Run.open(target)
+    return result, run.likelihood(), (run.summary or {})["binarize"]
+
+
+def print_evaluation(title: str, result: Evaluation, unit: str) -> None:
+    """Print an evaluation, with what its values are called."""
+    rows = [("ELBO", f"{result.elbo:.2f} ± {result.elbo_standard_error:.2f}")]
+    if result.samples > 1:
+        bound = f"{result.iwae:.2f} ± {result.iwae_standard_error:.2f}"
+        rows.append((f"IWAE-{result.samples}", bound))
+    rows += [("log p(x|z)", f"{result.reconstruction:.2f}"), ("KL", f"{result.kl:.2f}")]
+    if result.bits_per_dim is not None:
+        rows.append(("bits per dimension", f"{result.bits_per_dim:.3f}"))
+    if result.psnr is not None:
+        rows.append(("PSNR of reconstructions, dB", f"{result.psnr:.2f}"))
+    print_table(title, [f"{unit} per image", "mean ± s.e."], rows)
