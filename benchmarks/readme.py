@@ -60,7 +60,7 @@ def files() -> str:
 def tflite() -> str:
     times: dict[tuple[int, str], dict[str, float]] = {}
     for row in results("lowering")["rows"]:
-        if row["format"] == "tflite" and row["batch"] == 1:
+        if row["run"] == "mnist" and row["format"] == "tflite" and row["batch"] == 1:
             key = (row["threads"], row["precision"])
             times.setdefault(key, {})[row["lowering"]] = row["microseconds"]
     precisions = ("float32", "dynamic_range", "int8")
@@ -86,6 +86,26 @@ def tflite() -> str:
     )
     table = record.markdown_table(("", *(p.replace("_", " ") for p in precisions)), rows)
     return f"{table}\n{textwrap.fill(text, 100)}\n"
+
+
+def architectures() -> str:
+    found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
+    for row in results("lowering")["rows"]:
+        if row["format"] == "tflite" and row["threads"] == 1:
+            by = found.setdefault(row["run"], {})
+            by[row["precision"], row["lowering"]] = row
+    rows = []
+    for run, by in found.items():
+        cells = [run]
+        for precision in ("float32", "int8"):
+            own, ours = by[precision, "tools' own"], by[precision, "polyphase"]
+            cells += [
+                f"{own['microseconds'] / ours['microseconds']:.1f}",
+                f"{ours['bytes'] / own['bytes'] - 1:+.0%}",
+            ]
+        rows.append(cells)
+    columns = ("decoder", "float32: times as fast", "bytes", "int8: times as fast", "bytes")
+    return record.markdown_table(columns, rows)
 
 
 def inference() -> str:
@@ -153,6 +173,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         model,
         files,
         tflite,
+        architectures,
         inference,
         device,
         cold_start,

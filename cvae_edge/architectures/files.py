@@ -48,7 +48,7 @@ def load_model(path: Path, architecture: keras.Model | None = None) -> keras.Mod
     config, version = _read_config(path)
     if config is None:
         return _load_weights(path, architecture)
-    unknown = {}
+    unknown: dict[str, type[Placeholder]] = {}
     for name, class_name, registered in _layers(config):
         if class_name == "Lambda":
             raise ConfigError(
@@ -56,7 +56,8 @@ def load_model(path: Path, architecture: keras.Model | None = None) -> keras.Mod
                 "replace it by a layer of Keras"
             )
         if not _is_known(class_name, registered):
-            unknown[class_name] = type(class_name, (Placeholder,), {})
+            placeholder = type(class_name, (Placeholder,), {})
+            unknown |= {class_name: placeholder, registered: placeholder}
     try:
         with quiet():
             return keras.models.load_model(path, unknown, compile=False, safe_mode=True)

@@ -15,8 +15,15 @@ _UNSUPPORTED = (
     *(layers.ConvLSTM2D, layers.MultiHeadAttention, layers.Attention, layers.AdditiveAttention),
     layers.GroupQueryAttention,
 )
-_MEANS = ("mean", "mu", "z_mean", "loc")
-_SPREADS = ("logvar", "log_var", "z_log_var", "log_variance", "log_std", "z_log_std", "log_sigma")
+_MEANS = ("mean", "mu", "z_mean", "z_mu", "loc")
+_LOG_VARIANCES = ("logvar", "log_var", "z_log_var", "z_logvar", "log_variance")
+_LOG_STDS = ("log_std", "z_log_std", "log_sigma")
+_MOVES = (layers.Reshape, layers.Flatten, layers.Permute, layers.Cropping2D)  # a sigmoid commutes
+_ACTIVATIONS = {  # layers and operations whose class says what they compute
+    *("Sigmoid", "Tanh", "Relu", "ReLU", "Relu6", "LeakyReLU", "LeakyRelu", "ELU", "Elu", "PReLU"),
+    *("Softmax", "Softplus", "Softsign", "Selu", "Silu", "Gelu", "HardSigmoid", "HardTanh", "Clip"),
+    *("Exp", "Celu", "LogSigmoid", "Mish"),
+}
 _CLIPPED = 1e-4  # how near to 0 and 1 a linear decoder's pixels may come, so that logits are finite
 
 
@@ -96,13 +103,14 @@ def _posterior(encoder: keras.Model, latent_dim: int) -> tuple[Any, Any]:
     output = encoder.output
     if isinstance(output, dict):
         mean = next((output[name] for name in _MEANS if name in output), None)
-        spread = next((output[name] for name in _SPREADS if name in output), None)
-        if mean is None or spread is None:
+        spreads = [output[name] for name in _LOG_VARIANCES if name in output]
+        spreads += [2.0 * output[name] for name in _LOG_STDS if name in output]
+        if mean is None or not spreads:
             raise ConfigError(
                 f"the encoder's outputs must have one of the names {', '.join(_MEANS)} and one of "
-                f"{', '.join(_SPREADS)}, got {', '.join(output)}"
+                f"{', '.join((*_LOG_VARIANCES, *_LOG_STDS))}, got {', '.join(output)}"
             )
-        found = [mean, spread]
+        found = [mean, spreads[0]]
     else:
         found = tree.flatten(output)
     shapes = [tuple(t.shape[1:]) for t in found]
@@ -145,8 +153,12 @@ def _without_activation(model: keras.Model, output: Any) -> tuple[str, Any]:
         if name != "sigmoid":
             return name, output
         return name, keras.Model(inner.inputs, logits)(before)
+    if isinstance(layer, _MOVES):
+        name, logits = _without_activation(model, before)
+        moved = type(layer).from_config(layer.get_config())
+        return (name, moved(logits)) if name == "sigmoid" else (name, output)
     name = str(getattr(getattr(layer, "activation", None), "__name__", "linear"))
-    if type(layer).__name__ in ("Sigmoid", "Tanh", "Relu", "Softmax", "ReLU"):  # operations, layers
+    if type(layer).__name__ in _ACTIVATIONS:
         name = type(layer).__name__.lower()
     if name != "sigmoid":
         return name, output

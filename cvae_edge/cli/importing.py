@@ -33,6 +33,7 @@ def import_(
     ),
     preset: str | None = typer.Option(None, help="The architecture of weights alone."),
     latent_dim: int | None = typer.Option(None, help="Of that architecture."),
+    width: float = typer.Option(1.0, help="Of that architecture."),
     binarize: str | None = typer.Option(None, help="none, threshold (at 0.5) or draw (Bernoulli)."),
     image_size: str | None = typer.Option(None, help="Make images 64 or 64x48, height first."),
     channels: int | None = typer.Option(None, help="Make images 1 grey or 3 colour."),
@@ -57,6 +58,7 @@ def import_(
         spread="std" if log_std else "variance",
         preset=preset,
         latent_dim=latent_dim,
+        width=width,
     )
     print_summary(run)
     typer.echo(f"\nNext: cvae-edge export {out} --format all")

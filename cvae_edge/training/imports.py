@@ -12,7 +12,6 @@ import numpy as np
 from cvae_edge.architectures.files import load_model, require_known_layers
 from cvae_edge.architectures.foreign import recognize
 from cvae_edge.architectures.presets import PRESETS, build_preset
-from cvae_edge.architectures.vae import VAE
 from cvae_edge.codec import Array, Codec
 from cvae_edge.config import IMPORTED, DataConfig, ModelConfig, TrainConfig, require
 from cvae_edge.datasets import Dataset, load_dataset
@@ -42,6 +41,7 @@ def import_models(
     spread: str = "variance",
     preset: str | None = None,
     latent_dim: int | None = None,
+    width: float = 1.0,
 ) -> Run:
     """Make a finished run of a trained encoder and decoder.
 
@@ -56,6 +56,7 @@ def import_models(
         spread: what the encoder's second output is the logarithm of: variance or std.
         preset: the architecture that weights alone belong to.
         latent_dim: of that; None takes the preset's.
+        width: of that.
 
     Returns:
         The run, which ``export_bundle`` and every command take like any other.
@@ -74,7 +75,19 @@ def import_models(
     dataset = load_dataset(config)
     name = likelihood or default_likelihood(dataset.binarize)
     check_likelihood(name, dataset.binarize)
-    vae = _load(encoder, decoder, dataset, preset, latent_dim, name, spread)
+    halves: list[Any] = [None, None]
+    if preset is not None:
+        require_choice("preset", preset, tuple(PRESETS))
+        size = latent_dim or PRESETS[preset].latent_dim
+        built = build_preset(ModelConfig(preset, dataset.image_shape, size, width))
+        halves = [built.encoder, built.decoder]
+    encoder, decoder = (
+        given if isinstance(given, keras.Model) else load_model(Path(given), half)
+        for given, half in zip((encoder, decoder), halves, strict=True)
+    )
+    vae = recognize(encoder, decoder, log_std=spread == "std", linear_pixels=name == "gaussian")
+    for half in (vae.encoder, vae.decoder):
+        require_known_layers(half)
     require(
         dataset.image_shape == vae.image_shape,
         f"the data must be images of the encoder's shape {vae.image_shape} (--image-size and "
@@ -91,33 +104,6 @@ def import_models(
     plots.draw_reconstructions(codec, dataset, folder)
     run.finish(summarize(codec, dataset, fitted))
     return run
-
-
-def _load(
-    encoder: Model,
-    decoder: Model,
-    dataset: Dataset,
-    preset: str | None,
-    latent_dim: int | None,
-    likelihood: str,
-    spread: str,
-) -> VAE:
-    halves: list[Any] = [None, None]
-    if preset is not None:
-        require_choice("preset", preset, tuple(PRESETS))
-        size = latent_dim or PRESETS[preset].latent_dim
-        built = build_preset(ModelConfig(preset, dataset.image_shape, size))
-        halves = [built.encoder, built.decoder]
-    encoder, decoder = (
-        given if isinstance(given, keras.Model) else load_model(Path(given), half)
-        for given, half in zip((encoder, decoder), halves, strict=True)
-    )
-    vae = recognize(
-        encoder, decoder, log_std=spread == "std", linear_pixels=likelihood == "gaussian"
-    )
-    for half in (vae.encoder, vae.decoder):
-        require_known_layers(half)
-    return vae
 
 
 def _images(dataset: Dataset) -> Array:

@@ -77,6 +77,14 @@ def test_an_encoder_is_recognized_in_every_form(form):
     assert (vae.image_shape, vae.latent_dim) == (SHAPE, LATENTS)
 
 
+def test_an_output_named_log_std_needs_no_option():
+    x, _, mean, spread = body()
+    vae = recognize(keras.Model(x, {"mu": mean, "log_std": spread}), decoder())
+    images, _ = values()
+    wanted = 2 * np.asarray(keras.Model(x, spread)(images))
+    np.testing.assert_allclose(vae.encoder(images)["logvar"], wanted, atol=1e-6)
+
+
 def test_a_log_standard_deviation_is_half_a_log_variance():
     encoder, _, spread = apart()
     x, _ = values()
@@ -98,8 +106,10 @@ def nested(last):
         lambda: decoder(end=layers.Activation("sigmoid")),
         lambda: decoder(end=keras.ops.sigmoid),
         lambda: nested("sigmoid"),
+        lambda: decoder("sigmoid", end=layers.Reshape(SHAPE)),
+        lambda: decoder("sigmoid", shape=(6, 10, 2), end=layers.Cropping2D(0)),
     ],
-    ids=["activation", "layer", "operation", "nested"],
+    ids=["activation", "layer", "operation", "nested", "reshaped", "cropped"],
 )
 def test_a_last_sigmoid_is_taken_off(make):
     model = make()
@@ -138,6 +148,8 @@ def recurrent():
         (lambda: apart()[0], lambda: decoder("tanh"), "end in logits or in a sigmoid, got tanh"),
         (lambda: apart()[0], lambda: decoder("relu"), "end in logits or in a sigmoid, got relu"),
         (lambda: apart()[0], lambda: nested("softmax"), "or in a sigmoid, got softmax"),
+        (lambda: apart()[0], lambda: decoder(end=layers.LeakyReLU()), "sigmoid, got leakyrelu"),
+        (lambda: apart()[0], lambda: decoder(end=keras.ops.softplus), "sigmoid, got softplus"),
         (lambda: apart()[0], lambda: decoder(shape=(6, 10, 3)), r"shape .6, 10, 2., got .6, 10, 3"),
         (lambda: apart()[0], lambda: decoder(latents=5), "of the decoder's 5 latents"),
         (two_inputs, decoder, "the encoder must have one input, got 2"),
