@@ -84,7 +84,7 @@ def make_plan(
     usual = PRESETS[name].recipe if own is None else _GENERAL
     training = RECIPES[_known(RECIPES, recipe or usual, "recipe")]
     if recipe is None and usual == _GENERAL:
-        training = _suit(training, len(dataset.train))
+        training = _suit(training, len(dataset.train), train_options.get("epochs"))
     training = dataclasses.replace(training, likelihood=default_likelihood(dataset.binarize))
     training = dataclasses.replace(training, **_given(train_options))
     vae = None
@@ -127,17 +127,19 @@ def _build_own(own: str, model: ModelConfig, training: TrainConfig) -> VAE:
     return build_own(own, model.image_shape, model.latent_dim)
 
 
-def _suit(training: TrainConfig, images: int) -> TrainConfig:
-    """Make batches smaller and epochs more where there are few images."""
+def _suit(training: TrainConfig, images: int, epochs: int | None) -> TrainConfig:
+    """Make batches smaller where there are few images and, unless they are given, epochs more."""
     batch_size = training.batch_size
     while batch_size > 1 and images // batch_size < _LEAST_STEPS_AN_EPOCH:
         batch_size //= 2
-    epochs = min(_MOST_EPOCHS, -(-_STEPS // max(1, images // batch_size)))
-    factor = max(1.0, epochs / training.epochs)
+    training = dataclasses.replace(training, batch_size=batch_size)
+    wanted = min(_MOST_EPOCHS, -(-_STEPS // max(1, images // batch_size)))
+    factor = wanted / training.epochs
+    if epochs is not None or factor <= 1:
+        return training
     return dataclasses.replace(
         training,
-        batch_size=batch_size,
-        epochs=max(training.epochs, epochs),
+        epochs=wanted,
         warmup_epochs=factor * training.warmup_epochs,
         average_epochs=factor * training.average_epochs,
     )

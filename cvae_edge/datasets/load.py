@@ -45,7 +45,8 @@ def _default_binarize(source: str, train: Split) -> Binarize:
     if source in ("mnist", "keras:mnist"):
         return "threshold"
     values = np.unique(train.images[:_LOOKED_AT])
-    return "threshold" if set(values.tolist()) <= {0, train.images.max()} else "none"
+    white = 255 if train.images.dtype == np.uint8 else 1.0
+    return "threshold" if set(values.tolist()) <= {0, white} else "none"
 
 
 def _read(config: DataConfig) -> tuple[Split, Split | None]:

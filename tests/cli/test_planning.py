@@ -1,5 +1,7 @@
 """From options to a config; no training, but TensorFlow is imported for the presets."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -42,13 +44,20 @@ def test_other_images_take_the_general_preset_and_gaussian(images):
 
 
 def test_few_images_get_smaller_batches_and_more_epochs(images):
-    """81 of 100 images are trained on: 5 steps of 16 an epoch, which 30 epochs make too few."""
-    training = plan(images(100)).config.train
-    assert (training.batch_size, training.epochs) == (16, 120)
-    assert plan(images(100), training={"epochs": 3, "batch_size": 5}).config.train.epochs == 3
-    assert plan(images(100), recipe="general").config.train.batch_size == 64
-    training = plan(images(6000, (8, 8, 1))).config.train
-    assert (training.batch_size, training.epochs) == (64, 30)
+    """81 of 100 images are trained on: 5 steps of 16 an epoch, 3,000 of which are too many."""
+    general = RECIPES["general"]
+    few = plan(images(100)).config.train
+    assert (few.batch_size, few.epochs) == (16, 200)
+    assert few.warmup_epochs / few.epochs == pytest.approx(general.warmup_epochs / general.epochs)
+    assert plan(images(100), recipe="general").config.train.batch_size == general.batch_size
+    many = plan(images(5000, (8, 8, 1)), training={"likelihood": "gaussian"}).config.train
+    assert many == dataclasses.replace(general, likelihood="gaussian")
+
+
+def test_the_warm_up_is_not_stretched_where_the_epochs_are_given(images):
+    training = plan(images(100), training={"epochs": 3, "batch_size": 5}).config.train
+    assert (training.epochs, training.batch_size) == (3, 5)
+    assert training.warmup_epochs == RECIPES["general"].warmup_epochs
 
 
 @pytest.mark.parametrize(
