@@ -143,8 +143,7 @@ def codec(artifact: Artifact, content: bytes, subject: Subject) -> Codec:
         got = graph(**{inputs[0].name: x})
         return got if set(wanted) == set(got) else {wanted[0]: next(iter(got.values()))}
 
-    halves = {"encoder": subject.trained.encoder, "decoder": subject.trained.decoder}
-    return Codec(**{**halves, artifact.role: run})
+    return subject.with_half(artifact.role, run)
 
 
 def ai_edge(float32: bytes, name: str, precision: str, values: np.ndarray) -> bytes:

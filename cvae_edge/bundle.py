@@ -1,4 +1,4 @@
-"""The bundle: a folder of exported files under a manifest. Stdlib only.
+"""The bundle: a folder of exported files under a manifest.
 
 A bundle is what crosses from the training side to devices. Its manifest names every file with its
 SHA-256; nothing else in the folder is ever opened. JSON and npz only: no file in a bundle can run

@@ -7,7 +7,7 @@ log p(x|z), ``cvae_edge.training.elbo`` the same formulas in TensorFlow, for gra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,6 +67,11 @@ def loss_budget(elbo: float) -> float:
 def psnr(squared_error: float) -> float:
     """Return the peak signal-to-noise ratio in dB of pixels in [0, 1] with a mean squared error."""
     return -10 * math.log10(max(squared_error, 1e-12))
+
+
+def bits_per_dim(elbo: Any, image_shape: Sequence[int]) -> Any:
+    """Return -ELBO / (values of an image * log 2), of one ELBO in nats or of an array of them."""
+    return -elbo / (math.prod(image_shape) * math.log(2))
 
 
 def image_bounds(
@@ -151,7 +156,7 @@ def evaluate(
         on_batch(start + len(x), len(images))
     bounds = {name: np.concatenate(parts) for name, parts in columns.items()}
     elbo = float(bounds["elbo"].mean())
-    bits = -elbo / (images[0].size * math.log(2)) if likelihood.name == "logistic" else None
+    bits = bits_per_dim(elbo, images.shape[1:]) if likelihood.name == "logistic" else None
     spread = {name: float(v.std() / np.sqrt(len(v))) for name, v in bounds.items()}
     return Evaluation(
         images=len(images),

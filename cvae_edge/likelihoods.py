@@ -14,8 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.errors import ConfigError
-from cvae_edge.model_config import require
+from cvae_edge.model_config import require, require_choice
 from cvae_edge.preprocess import Binarize
 from cvae_edge.sigmoid import sigmoid
 
@@ -129,8 +128,7 @@ def make_likelihood(name: str, scale: Sequence[float] = (), channels: int | None
     Raises:
         ConfigError: the name is unknown, or the scale is not what the likelihood needs.
     """
-    if name not in LIKELIHOODS:
-        raise ConfigError(f"likelihood must be one of {', '.join(LIKELIHOODS)}, got {name!r}")
+    require_choice("likelihood", name, tuple(LIKELIHOODS))
     counts = {"bernoulli": 0, "gaussian": 1, "logistic": channels or max(1, len(scale))}
     numbers = all(type(s) in (int, float) and 0 < s < math.inf for s in scale)
     require(
@@ -208,7 +206,7 @@ def default_likelihood(binarize: Binarize) -> str:
 
 def check_likelihood(name: str, binarize: Binarize) -> None:
     """Raise ConfigError unless pixels can have the likelihood ``name``."""
-    make_likelihood(name, {"bernoulli": ()}.get(name, (1.0,)))
+    require_choice("likelihood", name, tuple(LIKELIHOODS))
     require(
         name == "bernoulli" or binarize == "none",
         f"the likelihood {name} is one of grey or colour pixels, which --binarize none keeps",
@@ -216,13 +214,8 @@ def check_likelihood(name: str, binarize: Binarize) -> None:
     )
 
 
-def unit(likelihood: Likelihood, binarize: Binarize) -> str:
-    """Return what values of this likelihood are called where they are printed."""
-    return unit_of(likelihood.name, binarize)
-
-
-def unit_of(name: str, binarize: Binarize) -> str:
-    """Return what values of a likelihood of this name are called."""
+def unit(name: str, binarize: Binarize) -> str:
+    """Return what values of the likelihood ``name`` are called where they are printed."""
     if name == "gaussian":
         return "nats (density)"
     if name == "bernoulli" and binarize == "none":

@@ -173,7 +173,14 @@ def _from_version_1(fields: dict[str, Any]) -> dict[str, Any]:
     check(binarize in _BINARIZE_1, f"binarize must be one of {[*_BINARIZE_1]}", binarize)
     model = ModelShape.parse(fields.get("model"))
     pixels = Pixels(model.image_shape, binarize=_BINARIZE_1[binarize])._asdict()
-    return {**fields, "pixels": pixels, "likelihood": {"name": "bernoulli", "scale": []}}
+    training: dict[str, Any] = typed(fields, "training", dict)
+    data = training.get("data")
+    if isinstance(data, dict):
+        word_1 = data.get("binarize")
+        data = {**data, "binarize": _BINARIZE_1.get(str(word_1), word_1)}
+        training = {**training, "data": data}
+    likelihood = {"name": "bernoulli", "scale": []}
+    return {**fields, "pixels": pixels, "likelihood": likelihood, "training": training}
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:

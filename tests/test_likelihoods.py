@@ -127,7 +127,7 @@ def test_defaults_fit_the_pixels_and_misfits_are_refused_or_labelled():
         with pytest.raises(ConfigError, match="--binarize none keeps, got --binarize threshold"):
             check_likelihood(name, "threshold")
         check_likelihood(name, "none")
-    assert unit(make_likelihood("bernoulli"), "threshold") == "nats"
-    assert "no log-likelihood" in unit(make_likelihood("bernoulli"), "none")
-    assert unit(make_likelihood("gaussian", [1.0]), "none") == "nats (density)"
+    assert unit("bernoulli", "threshold") == "nats"
+    assert "no log-likelihood" in unit("bernoulli", "none")
+    assert unit("gaussian", "none") == "nats (density)"
     assert set(LIKELIHOODS) == {"bernoulli", "gaussian", "logistic"}

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cvae_edge.benchmark.results import Results, Row, spread
-from cvae_edge.elbo import BUDGET, BUDGET_SHARE, loss_budget
+from cvae_edge.elbo import BUDGET, BUDGET_SHARE
+from cvae_edge.runtime.choose import loses_little
 
 RULE = (
     f"Best is the fastest an image of those that lose at most {BUDGET} nats of ELBO, or "
@@ -31,9 +32,7 @@ def is_acceptable(row: Row) -> bool:
 
     As for ``precision="auto"``, float32 whose loss nobody measured is taken to lose nothing.
     """
-    if row.loss is None or row.elbo is None:
-        return row.configuration.precision == "float32"
-    return row.loss <= loss_budget(row.elbo + row.loss)
+    return loses_little(row.configuration.precision, row.elbo, row.loss)
 
 
 def choose(results: Results, batch: int) -> Choice | None:

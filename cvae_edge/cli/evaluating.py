@@ -47,7 +47,7 @@ def evaluate(
             )
         else:
             result, likelihood, binarize = _evaluate_run(target, samples, seed, on_batch)
-    nats = unit(likelihood, binarize)
+    nats = unit(likelihood.name, binarize)
     if json:
         print_json({**result._asdict(), "likelihood": likelihood.name, "unit": nats})
         return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cvae_edge.errors import ConfigError
+from cvae_edge.model_config import require_choice
 
 if TYPE_CHECKING:  # numpy takes a tenth of a second that --help does not wait for
     from cvae_edge.architectures.vae import VAE
@@ -160,6 +161,5 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _known(table: dict[str, Any], name: str, what: str) -> str:
-    if name not in table:
-        raise ConfigError(f"{what} must be one of {', '.join(table)}, got {name!r}")
+    require_choice(what, name, tuple(table))
     return name

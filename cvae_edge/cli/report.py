@@ -42,7 +42,7 @@ def print_bundle(opened: Bundle) -> None:
         *((tool, version) for tool, version in manifest.tools.items()),
     ]
     figures = [
-        ("test ELBO", "test_elbo", f" {unit(likelihood, manifest.pixels.binarize)}"),
+        ("test ELBO", "test_elbo", f" {unit(likelihood.name, manifest.pixels.binarize)}"),
         ("test bits per dimension", "test_bits_per_dim", ""),
         ("test PSNR", "test_psnr", " dB"),
     ]

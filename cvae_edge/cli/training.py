@@ -134,10 +134,10 @@ class _Narrator:
         self._nats, self._epochs = "nats", 0
 
     def on_begin(self, beginning: Beginning) -> None:
-        from cvae_edge.likelihoods import unit_of
+        from cvae_edge.likelihoods import unit
 
         training, binarize = beginning.config.train, beginning.dataset.binarize
-        self._nats, self._epochs = unit_of(training.likelihood, binarize), training.epochs
+        self._nats, self._epochs = unit(training.likelihood, binarize), training.epochs
         self._say(describe(beginning))
 
     def on_progress(self, p: Progress) -> None:
@@ -157,7 +157,7 @@ class _Narrator:
 def describe(beginning: Beginning) -> str:
     """Say in one line what is about to be trained, and why with this likelihood."""
     from cvae_edge.config import OWN
-    from cvae_edge.likelihoods import default_likelihood, unit_of
+    from cvae_edge.likelihoods import default_likelihood, unit
 
     model, training = beginning.config.model, beginning.config.train
     dataset = beginning.dataset
@@ -170,7 +170,7 @@ def describe(beginning: Beginning) -> str:
         f"Training {name} ({beginning.parameters:,} parameters, {model.latent_dim} latents) on "
         f"{len(dataset.train):,} images of {shape} for {training.epochs} epochs in batches of "
         f"{training.batch_size}; likelihood {training.likelihood}, {why}, in "
-        f"{unit_of(training.likelihood, dataset.binarize)} per image."
+        f"{unit(training.likelihood, dataset.binarize)} per image."
     )
 
 
@@ -190,7 +190,7 @@ def print_summary(run: Run) -> None:
     rows.append(
         ("likelihood", " ".join((likelihood.name, *(f"{s:.4g}" for s in likelihood.scale))))
     )
-    rows.append(("test ELBO", f"{elbo} {unit(likelihood, summary['binarize'])}"))
+    rows.append(("test ELBO", f"{elbo} {unit(likelihood.name, summary['binarize'])}"))
     if "test_bits_per_dim" in summary:
         rows.append(("test bits per dimension", f"{summary['test_bits_per_dim']:.3f}"))
     if "test_psnr" in summary:

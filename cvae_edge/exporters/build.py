@@ -49,8 +49,8 @@ class Builder:
             BundleError: its engine cannot open it.
         """
         lowering, file = self._lowered(kind)
-        plan = self._plans.get((kind.role, kind.format, lowering))
-        is_int8 = kind.precision == "int8" and plan is not None
+        key = (kind.role, kind.format, lowering)
+        plan = self._plans.get(key) if kind.precision == "int8" else None
         artifact = Artifact(
             file=kind.file,
             format=kind.format,
@@ -63,13 +63,13 @@ class Builder:
             sha256=hashlib.sha256(file.content).hexdigest(),
             opset=file.opset,
             report={
-                "choices": plan.choices if is_int8 and plan else {},
+                "choices": plan.choices if plan else {},
                 "unknown_layers": unknown_layers(self.subject.networks[kind.role]),
             },
         )
         with quiet():  # LiteRT announces its delegate
             graph = open_session(artifact, file.content)
-        return Exported(artifact, file.content, graph, plan.steps if is_int8 and plan else {})
+        return Exported(artifact, file.content, graph, plan.steps if plan else {})
 
     @cached_property
     def calibration(self) -> dict[str, Array]:

@@ -54,7 +54,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
     """Write README.md: what is in the bundle, what each file costs, and how to use it."""
     h, w, c = manifest.model.image_shape
     report = manifest.report
-    nats = unit(manifest.likelihood, manifest.pixels.binarize)
+    nats = unit(manifest.likelihood.name, manifest.pixels.binarize)
     grey = manifest.pixels.binarize == "none"
     psnr = f" Its reconstructions have a PSNR of {report['trained_psnr']:.2f} dB." if grey else ""
     unknown = {u for a in manifest.artifacts for u in a.report.get("unknown_layers", ())}

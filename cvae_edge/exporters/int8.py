@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import keras
 
-from cvae_edge.codec import Codec
 from cvae_edge.elbo import Array, evaluate
 from cvae_edge.exporters.calibration import candidates
 from cvae_edge.exporters.passes.equalize import equalize
@@ -62,7 +61,14 @@ def make_plan(
     trials = {"none": network}
     trials |= {f"alpha {alpha:g}": equalize(network, values, alpha) for alpha in _ALPHAS}
     simulations = {
-        name: _Simulation(subject, role, scheme, trial, lowering, own)
+        name: _Simulation(
+            subject,
+            role,
+            scheme,
+            trial,
+            lowering,
+            values if trial is network else observe(trial, own),
+        )
         for name, trial in trials.items()
     }
     scores = {name: simulation.elbo() for name, simulation in simulations.items()}
@@ -87,10 +93,10 @@ class _Simulation:
         scheme: Scheme,
         network: keras.Model,
         lowering: str,
-        inputs: Mapping[str, Array],
+        values: Mapping[str, Array],
     ) -> None:
+        """Take a network and its activations on the calibration set, by name."""
         logits = output_names(network).get("x_logits")
-        values = observe(network, inputs)
         self._candidates = {
             name: candidates(values[name], is_logits=name == logits)
             for name in marked(network, scheme)
@@ -100,9 +106,7 @@ class _Simulation:
             self._chosen[logits] = "symmetric min-max"  # nearly always the best
         network, self._marks = mark(network, self.ranges())
         graph = as_graph(round_kernels(lower(network, lowering), scheme))
-        trained = subject.trained
-        halves = {"encoder": trained.encoder, "decoder": trained.decoder, role: graph}
-        self._codec, self._subject = Codec(**halves), subject
+        self._codec, self._subject = subject.with_half(role, graph), subject
         fitting = _CHOOSING_PIXELS // math.prod(subject.image_shape)
         self._images = min(_CHOOSING_IMAGES, max(_FEWEST_IMAGES, fitting))
 

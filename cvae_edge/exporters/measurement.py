@@ -40,9 +40,7 @@ class Elbos:
 
     def with_half(self, exported: Exported) -> float:
         """Return the ELBO of an exported encoder or decoder with the trained model's other half."""
-        trained = self._subject.trained
-        halves = {"encoder": trained.encoder, "decoder": trained.decoder}
-        return self.of(Codec(**{**halves, exported.artifact.role: exported.graph}))
+        return self.of(self._subject.with_half(exported.artifact.role, exported.graph))
 
 
 def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exported:

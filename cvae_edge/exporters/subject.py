@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from cvae_edge.architectures.vae import VAE
-from cvae_edge.codec import Codec
+from cvae_edge.codec import Codec, Graph
 from cvae_edge.datasets import Dataset, Split, load_dataset
 from cvae_edge.errors import DataError
 from cvae_edge.exporters.parity import IMAGES, Reference, make_reference
@@ -47,6 +47,11 @@ class Subject:
     def choosing(self) -> Split:
         """The images that choices are made on: validation, or training images if there are none."""
         return self.dataset.validation if len(self.dataset.validation) else self.dataset.train
+
+    def with_half(self, role: str, graph: Graph) -> Codec:
+        """Return the trained model with another encoder or decoder."""
+        halves = {"encoder": self.trained.encoder, "decoder": self.trained.decoder}
+        return Codec(**{**halves, role: graph})
 
     def training(self) -> dict[str, Any]:
         """Return what the manifest tells of the training."""

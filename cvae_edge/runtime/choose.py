@@ -79,10 +79,23 @@ def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) 
 
 
 def is_acceptable(artifact: Artifact) -> bool:
-    """Whether a file may be chosen: what it loses is known, and within the budget."""
-    if artifact.elbo is None or artifact.elbo_difference is None:
-        return artifact.precision == "float32"
-    return -artifact.elbo_difference <= loss_budget(artifact.elbo - artifact.elbo_difference)
+    """Whether a file may be chosen; see ``loses_little``."""
+    difference = artifact.elbo_difference
+    loss = None if difference is None else -difference
+    return loses_little(artifact.precision, artifact.elbo, loss)
+
+
+def loses_little(precision: str, elbo: float | None, loss: float | None) -> bool:
+    """Whether a loss is within the budget; one that nobody measured is, in float32 alone.
+
+    Args:
+        precision: of what was measured.
+        elbo: of it, in nats; None: not measured.
+        loss: nats below the trained model's; None: not measured.
+    """
+    if elbo is None or loss is None:
+        return precision == "float32"
+    return loss <= loss_budget(elbo + loss)
 
 
 _ROLES = ("encoder", "decoder")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Codec
@@ -61,7 +60,7 @@ def evaluate_bundle(
             data, (height, width), channels, fit=pixels.fit, background=pixels.background
         )
     else:
-        config = DataConfig.from_dict(_of_version_2(manifest.training["data"]))
+        config = DataConfig.from_dict(manifest.training["data"])
     dataset = load_dataset(config)
     if dataset.image_shape != manifest.model.image_shape:
         raise DataError(
@@ -77,10 +76,3 @@ def evaluate_bundle(
         seed,
         on_batch=on_batch,
     )
-
-
-def _of_version_2(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return version 1's description of the data in the words of version 2."""
-    words = {"static": "threshold", "dynamic": "draw"}
-    binarize = fields.get("binarize")
-    return {**fields, "binarize": words.get(str(binarize), binarize)}

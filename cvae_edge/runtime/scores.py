@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.elbo import psnr
+from cvae_edge.elbo import bits_per_dim, psnr
 from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
@@ -69,8 +68,8 @@ def score_images(
     if "squared_error" in bounds:
         columns["psnr"] = np.array([psnr(error) for error in bounds["squared_error"]])
     if likelihood.name == "logistic":
-        columns["bits_per_dim"] = -bounds["elbo"] / (math.prod(model.image_shape) * math.log(2))
-    return Scores(named.names, columns, unit(likelihood, pixels.binarize), threshold)
+        columns["bits_per_dim"] = bits_per_dim(bounds["elbo"], model.image_shape)
+    return Scores(named.names, columns, unit(likelihood.name, pixels.binarize), threshold)
 
 
 def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:

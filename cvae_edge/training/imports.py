@@ -15,7 +15,7 @@ from cvae_edge.architectures.presets import PRESETS, build_preset
 from cvae_edge.codec import Array, Codec
 from cvae_edge.config import IMPORTED, DataConfig, ModelConfig, TrainConfig, require
 from cvae_edge.datasets import Dataset, load_dataset
-from cvae_edge.elbo import evaluate
+from cvae_edge.elbo import evaluate, kl_analytic
 from cvae_edge.errors import ConfigError, DataWarning
 from cvae_edge.likelihoods import Likelihood, check_likelihood, default_likelihood, fit_likelihood
 from cvae_edge.model_config import require_choice
@@ -113,32 +113,27 @@ def _images(dataset: Dataset) -> Array:
 def _check_spread(codec: Codec, dataset: Dataset, spread: str) -> None:
     """Raise ConfigError if the encoder's outputs cannot be what they are said to be."""
     mean, logvar = codec.encode(_images(dataset))
-    kl = {s: _kl(mean, logvar * factor) for s, factor in _factors(spread).items()}
-    other = next(s for s in SPREADS if s != spread)
-    if not np.isfinite(kl[spread]) or kl[spread] > _MOST_NATS * mean.shape[1]:
+    other, factor = ("variance", 0.5) if spread == "std" else ("std", 2.0)
+    kl, otherwise = _mean_kl(mean, logvar), _mean_kl(mean, factor * logvar)
+    if not np.isfinite(kl) or kl > _MOST_NATS * mean.shape[1]:
         raise ConfigError(
             f"the encoder's second output must be the logarithm of a {spread}, but then the KL is "
-            f"{kl[spread]:.3g} nats, which no trained model has: try --log-{other}, or see whether "
+            f"{kl:.3g} nats, which no trained model has: try --log-{other}, or see whether "
             "the outputs are in the order mean, spread"
         )
-    if kl[spread] > 2 * kl[other]:
+    if kl > 2 * otherwise:
         warnings.warn(
-            f"read as --log-{spread}, the encoder's second output gives a KL of {kl[spread]:.4g} "
-            f"nats, and as --log-{other} of {kl[other]:.4g}: check which one it is",
+            f"read as --log-{spread}, the encoder's second output gives a KL of {kl:.4g} "
+            f"nats, and as --log-{other} of {otherwise:.4g}: check which one it is",
             DataWarning,
             stacklevel=3,
         )
 
 
-def _factors(spread: str) -> dict[str, float]:
-    """What logvar is multiplied by if the second output is read otherwise than said."""
-    return {s: 1.0 if s == spread else (0.5 if spread == "std" else 2.0) for s in SPREADS}
-
-
-def _kl(mean: Array, logvar: Array) -> float:
-    with np.errstate(over="ignore"):
-        m, lv = mean.astype(np.float64), logvar.astype(np.float64)
-        return float(0.5 * (m * m + np.exp(lv) - lv - 1).sum(axis=1).mean())
+def _mean_kl(mean: Array, logvar: Array) -> float:
+    wide: list[Any] = [values.astype(np.float64) for values in (mean, logvar)]
+    with np.errstate(over="ignore"):  # a wrong reading may overflow, which is what is looked for
+        return float(kl_analytic(*wide).mean())
 
 
 def _compare_with_mean_image(codec: Codec, dataset: Dataset, likelihood: Likelihood) -> None:

@@ -16,7 +16,7 @@ from cvae_edge.architectures.vae import VAE
 from cvae_edge.datasets import Dataset
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import RunError, TrainingError
-from cvae_edge.likelihoods import Likelihood, unit_of
+from cvae_edge.likelihoods import Likelihood, unit
 from cvae_edge.training import plots
 from cvae_edge.training.averaging import averaged_weights
 from cvae_edge.training.evaluate import trained_codec
@@ -243,7 +243,7 @@ class Loop:
 
     def _draw(self) -> None:
         """Draw the curve, and images that were not trained on, through the current weights."""
-        nats = unit_of(self._config.likelihood, self._dataset.binarize)
+        nats = unit(self._config.likelihood, self._dataset.binarize)
         path = self._run.folder / "training-curve.png"
         plots.draw_training_curve(self._run.history(), path, nats)
         plots.draw_reconstructions(self._codec, self._dataset, self._run.folder)

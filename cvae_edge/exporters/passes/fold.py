@@ -15,7 +15,13 @@ from keras import layers
 
 from cvae_edge.exporters.passes.graph import Call, Graph, keep
 from cvae_edge.exporters.passes.kinds import activation_of, is_linear
-from cvae_edge.exporters.passes.layers import Kernel, constant, dense, rewrite_linear
+from cvae_edge.exporters.passes.layers import (
+    Kernel,
+    constant,
+    dense,
+    output_axes,
+    rewrite_linear,
+)
 
 
 def fold(model: keras.Model) -> keras.Model:
@@ -27,9 +33,8 @@ def fold(model: keras.Model) -> keras.Model:
 
 def output_scaled(layer: Any, kernel: Kernel, scale: Kernel) -> Kernel:
     """Return a linear layer's kernel with its output channels times ``scale`` (channels,)."""
-    if isinstance(layer, layers.DepthwiseConv2D):
-        return kernel * scale.reshape(kernel.shape[2:])
-    return kernel * (scale[:, np.newaxis] if isinstance(layer, layers.Conv2DTranspose) else scale)
+    axes = output_axes(layer)
+    return kernel * scale.reshape([n if i in axes else 1 for i, n in enumerate(kernel.shape)])
 
 
 def _fold_normalization(model: keras.Model) -> keras.Model:

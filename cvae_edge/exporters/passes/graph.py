@@ -86,10 +86,13 @@ class Graph:
         users = self.users(call)
         return users[0] if len(users) == 1 and not self.is_output(call) else None
 
-    def rebuild(self, rule: Rule) -> keras.Model:
-        """Return the model with ``rule(call, *args, **kwargs)`` in place of every call."""
+    def rebuild(self, rule: Rule, on_input: Callable[[Any], Any] = lambda x: x) -> keras.Model:
+        """Return the model with ``rule(call, *args, **kwargs)`` in place of every call.
+
+        ``on_input(x)`` takes the place of every input x.
+        """
         inputs = [keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in self.inputs]
-        outputs = self.run(inputs, rule)
+        outputs = self.run([on_input(x) for x in inputs], rule)
         return keras.Model(
             {t.name: t for t in inputs}, tree.map_structure(whole, outputs), name=self.model.name
         )

@@ -22,6 +22,15 @@ def constant(kernel: Any, bias: Any) -> dict[str, Any]:
     }
 
 
+def output_axes(layer: Any) -> tuple[int, ...]:
+    """Return the axes of a linear layer's kernel that together number its output channels."""
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return 2, 3
+    if isinstance(layer, layers.Conv2DTranspose):
+        return (2,)
+    return (1,) if isinstance(layer, layers.Dense) else (3,)
+
+
 def dense(kernel: Kernel, bias: Kernel, activation: Any = None, name: str | None = None) -> Any:
     """Make a dense layer of a kernel (inputs, units)."""
     return layers.Dense(kernel.shape[1], activation=activation, name=name, **constant(kernel, bias))

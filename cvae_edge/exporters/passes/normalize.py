@@ -7,6 +7,7 @@ a layer that is called twice becomes two, so that every layer has one place.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ from keras import layers, tree
 
 from cvae_edge.exporters.passes.graph import Call, Graph, is_tensor
 from cvae_edge.exporters.passes.kinds import DROPPED, is_linear
-from cvae_edge.exporters.passes.layers import Reshape, copy, rewrite_linear
+from cvae_edge.exporters.passes.layers import Reshape, copy, output_axes, rewrite_linear
 
 
 def normalize(model: keras.Model) -> keras.Model:
@@ -48,7 +49,7 @@ class _Normalization:
 
     def _linear(self, layer: Any, x: Any) -> Any:
         kernel, *bias = layer.get_weights()
-        channels = _outputs(layer, kernel)
+        channels = math.prod(kernel.shape[axis] for axis in output_axes(layer))
         activation = keras.activations.serialize(layer.activation)
         kept = activation if activation == "relu" else None
         new = rewrite_linear(
@@ -94,10 +95,3 @@ class _Normalization:
 
 def _last(layer: Any) -> bool:
     return getattr(layer, "data_format", "channels_last") == "channels_last"
-
-
-def _outputs(layer: Any, kernel: Any) -> int:
-    """Return how many biases a linear layer has."""
-    if isinstance(layer, layers.DepthwiseConv2D):
-        return int(kernel.shape[2] * kernel.shape[3])
-    return int(kernel.shape[2 if isinstance(layer, layers.Conv2DTranspose) else -1])

@@ -18,7 +18,7 @@ from keras import layers
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.graph import Call, Graph, keep
 from cvae_edge.exporters.passes.kinds import is_linear, is_moving
-from cvae_edge.exporters.passes.layers import FakeQuantize, rewrite_linear
+from cvae_edge.exporters.passes.layers import FakeQuantize, output_axes, rewrite_linear
 
 Range = tuple[float, float]
 _DENSE_LEVELS = 127
@@ -65,7 +65,6 @@ def mark(
 ) -> tuple[keras.Model, dict[str, FakeQuantize]]:
     """Return the model with its activations rounded to 8 bits, and what rounds them, by name."""
     marks = {name: FakeQuantize(*r, f"{name}.range") for name, r in ranges.items()}
-    graph = Graph(model)
 
     def rounded(name: str, value: Any) -> Any:
         return marks[name](value) if name in marks else value
@@ -74,9 +73,7 @@ def mark(
         outputs = keep(call, *args, **kwargs)
         return rounded(call.layer.name, outputs)
 
-    inputs = [keras.Input(t.shape[1:], dtype=t.dtype, name=t.name) for t in graph.inputs]
-    outputs = graph.run([rounded(t.name, t) for t in inputs], rule)
-    return keras.Model({t.name: t for t in inputs}, outputs, name=model.name), marks
+    return Graph(model).rebuild(rule, lambda x: rounded(x.name, x)), marks
 
 
 def output_names(model: keras.Model) -> dict[str, str]:
@@ -99,19 +96,14 @@ def round_kernels(model: keras.Model, scheme: Scheme) -> keras.Model:
         if not is_linear(call.layer):
             return keep(call, *args, **kwargs)
         kernel, bias = call.layer.get_weights()
-        depthwise = isinstance(call.layer, layers.DepthwiseConv2D)
-        out = {2, 3} if depthwise else {2} if _is_transposed(call.layer) else {kernel.ndim - 1}
-        others = tuple(axis for axis in range(kernel.ndim) if axis not in out)
+        outputs = output_axes(call.layer)
+        others = tuple(axis for axis in range(kernel.ndim) if axis not in outputs)
         levels = scheme.conv_levels if isinstance(call.layer, _CONVOLUTIONS) else _DENSE_LEVELS
         scale = np.abs(kernel).max(axis=others, keepdims=True) / levels
         scale = np.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros
         return rewrite_linear(call.layer, np.rint(kernel / scale) * scale, bias)(args[0])
 
     return Graph(model).rebuild(rule)
-
-
-def _is_transposed(layer: Any) -> bool:
-    return isinstance(layer, layers.Conv2DTranspose)
 
 
 def _activations(graph: Graph) -> list[tuple[Call | None, keras.KerasTensor]]:

@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from numpy.typing import NDArray
 
 from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
@@ -26,6 +25,7 @@ from cvae_edge.exporters.targets.operators import summarize
 from cvae_edge.exporters.targets.target import Call, File, Target
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
+from cvae_edge.runtime.engines.litert import dequantize, quantize
 
 _IDLE = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "DEPTH_TO_SPACE", "PAD", "CONCATENATION"}
 _NAMES = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
@@ -90,32 +90,17 @@ def plain(artifact: Artifact, content: bytes) -> Graph:
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         runner = interpreter.get_signature_runner()
+    taken, given = runner.get_input_details(), runner.get_output_details()
 
     def run(**inputs: Array) -> dict[str, Array]:
         results: list[dict[str, Array]] = []
         for i in range(len(next(iter(inputs.values())))):
-            one = {t.name: _to_integers(inputs[t.name][i : i + 1], t) for t in artifact.inputs}
+            one = {name: quantize(inputs[name][i : i + 1], d) for name, d in taken.items()}
             outputs = runner(**one)
-            results.append({t.name: _to_floats(outputs[t.name], t) for t in artifact.outputs})
-        return {t.name: np.concatenate([r[t.name] for r in results]) for t in artifact.outputs}
+            results.append({name: dequantize(outputs[name], d) for name, d in given.items()})
+        return {name: np.concatenate([r[name] for r in results]) for name in given}
 
     return run
-
-
-def _to_integers(x: Array, tensor: Tensor) -> NDArray[Any]:
-    if tensor.scale is None or tensor.zero_point is None:
-        return x
-    limits = np.iinfo(tensor.dtype)
-    rounded = np.rint(x / tensor.scale) + tensor.zero_point
-    integers: NDArray[Any] = np.clip(rounded, limits.min, limits.max).astype(tensor.dtype)
-    return integers
-
-
-def _to_floats(y: NDArray[Any], tensor: Tensor) -> Array:
-    if tensor.scale is None or tensor.zero_point is None:
-        return y.astype(np.float32)
-    floats: Array = np.float32(tensor.scale) * (y.astype(np.float32) - tensor.zero_point)
-    return floats
 
 
 def make_call(content: bytes, batch: int = 1, threads: int = 1) -> Call:

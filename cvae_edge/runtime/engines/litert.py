@@ -84,12 +84,13 @@ class _Interpreter:
         self._outputs = self._runner.get_output_details()
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        integers = {name: _quantize(x, self._inputs[name]) for name, x in inputs.items()}
+        integers = {name: quantize(x, self._inputs[name]) for name, x in inputs.items()}
         outputs = self._runner(**integers)
-        return {name: _dequantize(y, self._outputs[name]) for name, y in outputs.items()}
+        return {name: dequantize(y, self._outputs[name]) for name, y in outputs.items()}
 
 
-def _quantize(x: Array, details: dict[str, Any]) -> Any:
+def quantize(x: Array, details: dict[str, Any]) -> Any:
+    """Return ``x`` in the type of a tensor that LiteRT describes, rounded and clipped."""
     dtype = details["dtype"]
     if np.issubdtype(dtype, np.floating):
         return x.astype(dtype, copy=False)
@@ -98,7 +99,8 @@ def _quantize(x: Array, details: dict[str, Any]) -> Any:
     return np.clip(np.rint(x / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def _dequantize(y: Any, details: dict[str, Any]) -> Array:
+def dequantize(y: Any, details: dict[str, Any]) -> Array:
+    """Return the float32 values of a tensor that LiteRT describes."""
     if np.issubdtype(details["dtype"], np.floating):
         return y.astype(np.float32)  # type: ignore[no-any-return]
     scale, zero_point = details["quantization"]
