@@ -254,6 +254,8 @@ def test_version_1_says_the_same_in_the_words_of_version_2() -> None:
 @pytest.mark.parametrize(("old", "new"), [("static", "threshold"), ("dynamic", "draw")])
 def test_version_1s_words_for_binarization_are_read(old: str, new: str) -> None:
     content = json.loads((VERSION_1 / "manifest.json").read_text()) | {"binarize": old}
-    assert parse_manifest(json.dumps(content).encode()).pixels.binarize == new
+    content["training"]["data"]["binarize"] = old
+    manifest = parse_manifest(json.dumps(content).encode())
+    assert manifest.pixels.binarize == manifest.training["data"]["binarize"] == new
     with pytest.raises(CvaeEdgeError, match="binarize must be one of"):
         parse_manifest(json.dumps(content | {"binarize": "half"}).encode())
