@@ -43,7 +43,8 @@ def recognize(
     Args:
         encoder: takes images (n, h, w, c).
         decoder: takes latents (n, latent_dim), gives images of the encoder's shape.
-        log_std: the encoder's second output is the logarithm of the standard deviation.
+        log_std: the encoder's second output is the logarithm of the standard deviation; so it is
+            without this where its name says so.
         linear_pixels: a decoder without a last activation gives pixels, not logits.
 
     Raises:
@@ -57,13 +58,12 @@ def recognize(
         raise ConfigError(f"the encoder must take images (height, width, channels), got {shape}")
     if len(latents) != 1 or None in latents:
         raise ConfigError(f"the decoder must take latents (latent_dim,), got {latents}")
-    mean, spread = _posterior(encoder, latents[0])
+    mean, logvar = _posterior(encoder, latents[0], log_std)
     x_logits = _logits(decoder, linear_pixels)
     if x_logits.shape[1:] != shape:
         raise ConfigError(
             f"the decoder must give images of the encoder's shape {shape}, got {x_logits.shape[1:]}"
         )
-    logvar = 2.0 * spread if log_std else spread
     return VAE(
         _renamed(encoder.inputs[0], "x", {"mean": mean, "logvar": logvar}, "encoder"),
         _renamed(decoder.inputs[0], "z", {"x_logits": x_logits}, "decoder"),
@@ -98,30 +98,31 @@ def _check_layers(model: keras.Model) -> None:
             )
 
 
-def _posterior(encoder: keras.Model, latent_dim: int) -> tuple[Any, Any]:
+def _posterior(encoder: keras.Model, latent_dim: int, log_std: bool) -> tuple[Any, Any]:
     """Return the tensors of mean and log-variance."""
     output = encoder.output
     if isinstance(output, dict):
-        mean = next((output[name] for name in _MEANS if name in output), None)
-        spreads = [output[name] for name in _LOG_VARIANCES if name in output]
-        spreads += [2.0 * output[name] for name in _LOG_STDS if name in output]
-        if mean is None or not spreads:
+        mean = next((name for name in _MEANS if name in output), None)
+        spread = next((name for name in (*_LOG_VARIANCES, *_LOG_STDS) if name in output), None)
+        if mean is None or spread is None:
             raise ConfigError(
                 f"the encoder's outputs must have one of the names {', '.join(_MEANS)} and one of "
                 f"{', '.join((*_LOG_VARIANCES, *_LOG_STDS))}, got {', '.join(output)}"
             )
-        found = [mean, spreads[0]]
+        found = [output[mean], output[spread]]
+        log_std = log_std or spread in _LOG_STDS
     else:
         found = tree.flatten(output)
     shapes = [tuple(t.shape[1:]) for t in found]
     if shapes == [(2 * latent_dim,)]:
-        return found[0][:, :latent_dim], found[0][:, latent_dim:]
-    if len(found) in (2, 3) and set(shapes) == {(latent_dim,)}:
-        return found[0], found[1]  # a third is the sampled z
-    raise ConfigError(
-        f"the encoder must give mean and log-variance of the decoder's {latent_dim} latents, apart "
-        f"or in one output of {2 * latent_dim}, got outputs of {', '.join(map(str, shapes))}"
-    )
+        found = [found[0][:, :latent_dim], found[0][:, latent_dim:]]
+    elif len(found) not in (2, 3) or set(shapes) != {(latent_dim,)}:  # a third is the sampled z
+        raise ConfigError(
+            f"the encoder must give mean and log-variance of the decoder's {latent_dim} latents, "
+            f"apart or in one output of {2 * latent_dim}, got outputs of "
+            f"{', '.join(map(str, shapes))}"
+        )
+    return found[0], 2.0 * found[1] if log_std else found[1]
 
 
 def _logits(decoder: keras.Model, linear_pixels: bool) -> Any:

@@ -77,9 +77,11 @@ def test_an_encoder_is_recognized_in_every_form(form):
     assert (vae.image_shape, vae.latent_dim) == (SHAPE, LATENTS)
 
 
-def test_an_output_named_log_std_needs_no_option():
+@pytest.mark.parametrize("log_std", [False, True])
+def test_an_output_named_log_std_needs_no_option_and_may_have_it(log_std):
     x, _, mean, spread = body()
-    vae = recognize(keras.Model(x, {"mu": mean, "log_std": spread}), decoder())
+    encoder = keras.Model(x, {"mu": mean, "log_std": spread})
+    vae = recognize(encoder, decoder(), log_std=log_std)
     images, _ = values()
     wanted = 2 * np.asarray(keras.Model(x, spread)(images))
     np.testing.assert_allclose(vae.encoder(images)["logvar"], wanted, atol=1e-6)
