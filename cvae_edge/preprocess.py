@@ -15,6 +15,7 @@ from cvae_edge.model_config import Fit as Fit
 from cvae_edge.model_config import require, require_choice, require_colour, require_image_shape
 
 THRESHOLD = 0.5  # binarized pixels are 1 from here on
+_FIXED = {"orientation": "exif", "range": [0, 1], "frame": 0}  # rules that hold for every model
 
 
 class Pixels(NamedTuple):
@@ -31,8 +32,7 @@ class Pixels(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        fixed = {"orientation": "exif", "range": [0, 1], "frame": 0}
-        return {**self._asdict(), "image_shape": list(self.image_shape), **fixed}
+        return {**self._asdict(), "image_shape": list(self.image_shape), **_FIXED}
 
     @classmethod
     def parse(cls, fields: Any) -> Pixels:
@@ -44,6 +44,9 @@ class Pixels(NamedTuple):
         require(isinstance(fields, dict), "pixels must be an object", type(fields).__name__)
         shape = fields.get("image_shape")
         require(isinstance(shape, list | tuple), "pixels must have an image_shape", shape)
+        for name, value in _FIXED.items():
+            got = fields.get(name, value)
+            require(got == value, f"{name} of pixels must be {value}, as always", repr(got)[:40])
         names = ("fit", "background", "binarize")
         try:
             return cls(tuple(shape), *(fields[name] for name in names)).checked()

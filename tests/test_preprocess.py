@@ -10,7 +10,7 @@ from PIL import Image
 from cvae_edge.config import DataConfig
 from cvae_edge.datasets.image_folder import read_folder
 from cvae_edge.errors import ConfigError
-from cvae_edge.preprocess import Pixels, draw_binary, prepare
+from cvae_edge.preprocess import Pixels, draw_binary, prepare, to_float
 from cvae_edge.runtime.inputs import read_images
 
 
@@ -30,6 +30,8 @@ def test_pixels_go_through_json_and_back():
         ({"fit": "squeeze"}, "fit must be one of stretch, crop, pad"),
         ({"binarize": ["none"]}, "binarize must be one of"),
         ({"background": "white"}, "background must be a colour such as #ffffff"),
+        ({"orientation": "none"}, "orientation of pixels must be exif, as always, got 'none'"),
+        ({"range": [-1, 1]}, r"range of pixels must be \[0, 1\], as always"),
     ],
 )
 def test_pixels_that_are_none_are_refused(change, message):
@@ -64,7 +66,8 @@ def test_training_and_the_device_read_the_same_of_every_file(tmp_path, fit, chan
     device = read_images([str(tmp_path)], pixels, resize=True)
     np.testing.assert_array_equal(trained, device.images)
     single = read_images([str(tmp_path / "clear.png")], pixels, resize=True).images
-    np.testing.assert_array_equal(single[0], trained[sorted(images).index("clear.png")])
+    in_the_set = trained[sorted(images).index("clear.png")]
+    np.testing.assert_array_equal(to_float(single[0]), in_the_set)
 
 
 def test_an_image_from_standard_input_is_read_like_a_file(tmp_path, monkeypatch):

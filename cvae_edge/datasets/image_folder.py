@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +15,11 @@ from numpy.typing import NDArray
 from cvae_edge.config import DataConfig
 from cvae_edge.datasets.dataset import Split
 from cvae_edge.errors import DataError, DataWarning
-from cvae_edge.images import SUFFIXES, read_image, scale_mask
+from cvae_edge.fitting import fit_images
+from cvae_edge.image_files import SUFFIXES, find_images, read_image
+from cvae_edge.preprocess import Pixels
 
 _BROKEN_SHARE = 0.05  # more than this and the folder, not a file, is wrong
-
-
-def find_images(folder: Path) -> list[Path]:
-    """Return the images below ``folder``, by path; hidden files and folders are passed over."""
-    return sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES
-        and p.is_file()
-        and not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)
-    )
 
 
 def read_folder(folder: Path, config: DataConfig) -> Split:
@@ -37,7 +31,8 @@ def read_folder(folder: Path, config: DataConfig) -> Split:
             size all must have one.
 
     Warns:
-        DataWarning: an image was skipped, or images of both kinds, grey and colour, were made one.
+        DataWarning: an image was skipped, or images of both kinds, grey and colour, were made one;
+            and see ``fit_images`` and ``read_image``.
 
     Raises:
         DataError: no images, mixed sizes without a size, or more than 5% that cannot be read.
@@ -45,46 +40,57 @@ def read_folder(folder: Path, config: DataConfig) -> Split:
     paths = find_images(folder)
     if not paths:
         raise DataError(f"{folder} must hold IDX files or images ({', '.join(SUFFIXES)}), got none")
-    images: dict[Path, NDArray[np.uint8]] = {}
-    broken: list[Path] = []
-    for path in paths:
-        try:
-            images[path] = _read(path, config, config.channels)
-        except DataError as error:
-            broken.append(path)
-            warnings.warn(f"skipped: {error}", DataWarning, stacklevel=2)
+    fitted, kinds, broken = _read(paths, config, config.channels)
     if len(broken) > _BROKEN_SHARE * len(paths):
         raise DataError(
             f"at most 5% of a folder's images may be broken, got {len(broken)} of {len(paths)} "
             f"in {folder}, {broken[0].name} first"
         )
-    _unify_channels(images, config)
-    first = next(iter(images.values())).shape
-    for path, image in images.items():
-        if image.shape != first:
-            raise DataError(
-                f"images of one size are needed, got {first[:2]} and {image.shape[:2]} "
-                f"({path}): give --image-size"
-            )
-    return Split(scale_mask(np.stack(list(images.values())), f"the images of {folder}"))
+    if config.channels is None and len(kinds) > 1:
+        channels = _most_common(kinds)
+        if channels != fitted[0].shape[3]:  # the first image, which decided, is of the fewer
+            fitted, *_ = _read(paths, config, channels)
+    return Split(np.concatenate(fitted))
 
 
-def _read(path: Path, config: DataConfig, channels: int | None) -> NDArray[np.uint8]:
-    return read_image(path, config.image_size, channels, config.fit, config.background)
+def _read(
+    paths: list[Path], config: DataConfig, channels: int | None
+) -> tuple[list[NDArray[Any]], Counter[int], list[Path]]:
+    """Return the fitted images; how many are grey (1) and colour (3); and the broken ones.
+
+    Without ``channels`` or a size, the first image decides.
+    """
+    kinds: Counter[int] = Counter()
+    broken: list[Path] = []
+
+    def read() -> Iterator[tuple[str, NDArray[Any]]]:
+        for path in paths:
+            try:
+                image = read_image(path)
+            except DataError as error:
+                broken.append(path)
+                warnings.warn(f"skipped: {error}", DataWarning, stacklevel=2)
+                continue
+            kinds[1 if image.shape[2] <= 2 else 3] += 1
+            yield str(path), image[np.newaxis]
+
+    images = read()
+    first = next(images, None)
+    if first is None:
+        return [], kinds, broken
+    height, width = config.image_size or first[1].shape[1:3]
+    pixels = Pixels((height, width, channels or max(kinds)), config.fit, config.background)
+    option = None if config.image_size else "--image-size"
+    return fit_images(chain([first], images), pixels, option), kinds, broken
 
 
-def _unify_channels(images: dict[Path, NDArray[np.uint8]], config: DataConfig) -> None:
-    counts = Counter(image.shape[2] for image in images.values())
-    if len(counts) == 1:
-        return
-    (channels, most), (_, rest) = counts.most_common()
+def _most_common(kinds: Counter[int]) -> int:
+    (channels, most), (_, fewer) = kinds.most_common()
     word = {1: "grey", 3: "colour"}
     warnings.warn(
-        f"{most} images are in {word[channels]} and {rest} in {word[4 - channels]}: all are made "
+        f"{most} images are in {word[channels]} and {fewer} in {word[4 - channels]}: all are made "
         f"{word[channels]}; --channels decides otherwise",
         DataWarning,
         stacklevel=3,
     )
-    for path, image in images.items():
-        if image.shape[2] != channels:
-            images[path] = _read(path, config, channels)
+    return channels

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
 from cvae_edge.errors import ConfigError, DataError
+from cvae_edge.fitting import warn_of_masks, whiten_mask
 from cvae_edge.images import check_images
 
 
@@ -19,18 +20,43 @@ def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
         x: (n, h, w, c), (n, h, w) where c is 1, or one image without the n.
         image_shape: h, w, c.
 
+    Warns:
+        DataWarning: they hold only 0 and 1 of a type's range, and were taken for masks.
+
     Raises:
         DataError: they have another shape, type or range, or there are none.
     """
-    x = _array(x, "images")
-    single = x.shape == image_shape or (*x.shape, 1) == image_shape
-    images = check_images(x[np.newaxis] if single else x)
+    images = as_batch(x, image_shape)
     if images.shape[1:] != image_shape:
         raise DataError(
             f"the model takes images of (height, width, channels) {image_shape}, "
             f"got {images.shape[1:]}"
         )
-    return images
+    mask = whiten_mask(images)
+    if mask is None:
+        return images
+    warn_of_masks("the images")
+    return mask
+
+
+def as_batch(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Return images of any size as (n, h, w, c), uint8 or float32 in [0, 1].
+
+    Args:
+        x: (n, h, w, c), (n, h, w) in grey, or one image: (h, w), or (h, w, c) with up to 4
+            channels. What has the shape of both, (n, h, w) and (h, w, c), is what the model takes
+            or, if it takes neither, one image.
+        image_shape: what the model takes.
+
+    Raises:
+        DataError: they have another shape, type or range, or there are none.
+    """
+    x = _array(x, "images")
+    if x.ndim == 2:
+        x = x[..., np.newaxis]
+    greys = x.ndim == 3 and x.shape[1:] == image_shape[:2] and x.shape != image_shape
+    is_one = x.ndim == 3 and x.shape[2] <= 4 and not greys
+    return check_images(x[np.newaxis] if is_one else x)
 
 
 def as_latents(z: Any, latent_dim: int) -> Array:

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
-from cvae_edge.datasets.image_folder import find_images
 from cvae_edge.errors import DataError
-from cvae_edge.images import SUFFIXES, check_images, convert_array, read_image, scale_mask
+from cvae_edge.fitting import fit_images
+from cvae_edge.image_files import SUFFIXES, find_images, read_image
 from cvae_edge.preprocess import Pixels
-from cvae_edge.runtime.arguments import as_images, as_latents
+from cvae_edge.runtime.arguments import as_batch, as_latents
 from cvae_edge.runtime.memory import require_memory
 
 STANDARD = "-"  # standard input, or output
@@ -45,23 +45,27 @@ def read_images(
         sources: image files; folders, of which every image is read, subfolders too, by path;
             .npy and .npz files; or - for standard input, which holds one such file.
         pixels: what the model takes, and how images become that.
-        resize: make images of other sizes fit, as ``pixels`` says.
+        resize: make images of other sizes fit, as ``pixels`` says; other channels always are.
         on_file: called after each file with the files read and their total.
+
+    Warns:
+        DataWarning: see ``fit_images`` and ``read_image``.
 
     Raises:
         DataError: something cannot be read, or is not what the model takes.
     """
     files = [file for source in sources for file in _expand(source)]
-    parts: list[NamedImages] = []
-    for i, file in enumerate(files, 1):
-        parts.append(_read_file(file, pixels, resize))
-        on_file(i, len(files))
-    arrays = [part.images for part in parts]
-    if len({array.dtype for array in arrays}) > 1:  # pixels and probabilities together
-        arrays = [a / np.float32(255) if a.dtype == np.uint8 else a for a in arrays]
-    names = [name for part in parts for name in part.names]
-    images = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    return NamedImages(names, scale_mask(images) if images.dtype == np.uint8 else images)
+    names: list[str] = []
+
+    def parts() -> Iterator[tuple[str, NDArray[Any]]]:
+        for i, file in enumerate(files, 1):
+            part = _read_file(file, pixels.image_shape)
+            names.extend(part.names)
+            yield file, part.images
+            on_file(i, len(files))
+
+    arrays = fit_images(parts(), pixels, None if resize else "--resize")
+    return NamedImages(names, arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
 
 def read_latents(source: str, latent_dim: int) -> Array:
@@ -83,28 +87,18 @@ def _expand(source: str) -> list[str]:
     return [str(path) for path in paths]
 
 
-def _read_file(file: str, pixels: Pixels, resize: bool) -> NamedImages:
-    shape = pixels.image_shape
+def _read_file(file: str, image_shape: tuple[int, int, int]) -> NamedImages:
+    """Read one file's images, of their own size and channels."""
     with _opened(file) as content:
         is_array = content.read(4) in _ARRAY_BYTES or Path(file).suffix.lower() in ARRAYS
         content.seek(0)
         try:
-            if is_array:
-                images = _read_array(content, file, ("x", "x_recon"))
-                if resize:
-                    images = convert_array(check_images(images), pixels)
-                images = as_images(images, shape)
-                return NamedImages([f"{file}[{i}]" for i in range(len(images))], images)
-            size = shape[:2] if resize else None
-            image = read_image(content, size, shape[2], pixels.fit, pixels.background)
+            if not is_array:
+                return NamedImages([file], read_image(content, file)[np.newaxis])
+            images = as_batch(_read_array(content, file, ("x", "x_recon")), image_shape)
+            return NamedImages([f"{file}[{i}]" for i in range(len(images))], images)
         except DataError as error:
             raise DataError(f"{file}: {error}") from error
-    if image.shape != shape:
-        raise DataError(
-            f"the model takes images of height {shape[0]} and width {shape[1]}, got "
-            f"{image.shape[0]} and {image.shape[1]} in {file}: give --resize to make them fit"
-        )
-    return NamedImages([file], image[np.newaxis])
 
 
 @contextmanager

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.errors import DataError
-from cvae_edge.images import SUFFIXES, image_grid, to_pixels, write_image
+from cvae_edge.image_files import SUFFIXES
+from cvae_edge.images import image_grid, to_pixels, write_image
 from cvae_edge.runtime.inputs import ARRAYS, STANDARD
 from cvae_edge.runtime.memory import require_memory
 

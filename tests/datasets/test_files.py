@@ -3,11 +3,12 @@ import struct
 
 import numpy as np
 import pytest
+from conftest import SHARED
 
 from cvae_edge.config import DataConfig
 from cvae_edge.datasets import load_dataset
 from cvae_edge.datasets.files import read_idx, read_idx_folder, read_npz
-from cvae_edge.errors import DataError
+from cvae_edge.errors import DataError, DataWarning
 
 
 def idx(array):
@@ -49,7 +50,7 @@ def test_a_missing_test_set_is_split_off(folder):
     ("content", "message"),
     [
         (b"", "must be an IDX file"),
-        (b"\x89PNG\r\n\x1a\n", "must be an IDX file of unsigned bytes, got '89504e47'"),
+        (b"\x89PNG\r\n\x1a\n", "must be an IDX file of unsigned bytes .* got '89504e47'"),
         (bytes([0, 0, 8, 3, 0, 0]), "cut short"),
         (
             idx(np.zeros((2, 4, 4), np.uint8))[:-1],
@@ -57,6 +58,7 @@ def test_a_missing_test_set_is_split_off(folder):
         ),
         (idx(np.zeros((2, 4, 4), np.uint8)) + b"x", "got 33"),
         (bytes([0, 0, 13, 1]) + bytes(8), "unsigned bytes"),
+        (bytes([0, 0, 8, 100]) + bytes(400), "1 to 4 dimensions, got '00000864'"),
         (gzip.compress(idx(np.zeros((99, 4, 4), np.uint8)))[:-20], "cannot be read"),
     ],
 )
@@ -90,7 +92,7 @@ def test_labels_must_be_as_many_as_images(folder):
         ({"x": np.array([{}], object)}, "cannot be read"),
         (
             {"x_train": np.zeros((40, 8, 8)), "x_test": np.zeros((4, 12, 12))},
-            r"one shape, got \(8, 8, 1\) and \(12, 12, 1\)",
+            "height 8 and width 8 are needed, got 12 and 12 in the test images of .* --image-size",
         ),
     ],
 )
@@ -120,3 +122,36 @@ def test_training_images_alone_are_split(tmp_path):
     train, test = read_npz(tmp_path / "d.npz")
     assert len(train) == 40
     assert test is None
+
+
+NPZ_FAULTS = sorted((SHARED / "faults").glob("npz_*.npz"))
+
+
+@pytest.mark.skipif(not NPZ_FAULTS, reason=f"no faulty inputs at {SHARED / 'faults'}")
+@pytest.mark.parametrize("path", NPZ_FAULTS, ids=lambda path: path.stem)
+def test_npz_files_that_once_broke_the_reader_are_one_sentence(path):
+    with pytest.raises(DataError, match=path.name):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_train_and_test_decide_together_what_is_a_mask(tmp_path, dtype):
+    mask = np.zeros((40, 8, 8), dtype)
+    mask[:, 2:5] = 1
+    path = tmp_path / "d.npz"
+    np.savez(path, x_train=mask, x_test=np.zeros((4, 8, 8), dtype))
+    with pytest.warns(DataWarning, match="the training images of .* hold only 0 and 1"):
+        dataset = load_dataset(DataConfig(str(path)))
+    assert dataset.train.images.max() == (255 if dtype == np.uint8 else 1)
+    assert dataset.binarize == "threshold"
+    np.savez(path, x_train=mask * (np.iinfo(dtype).max // 2), x_test=mask)
+    dataset = load_dataset(DataConfig(str(path), binarize="none", image_size=(8, 8)))
+    assert dataset.test.images.max() <= 1
+
+
+def test_values_of_fewer_bits_than_their_type_are_dark_with_a_word(tmp_path):
+    ramp = np.arange(40 * 64, dtype=np.uint16).reshape(40, 8, 8)
+    np.savez(tmp_path / "d.npz", x=ramp)
+    with pytest.warns(DataWarning, match=r"no pixel of .* is above 3\.9% of its type's range"):
+        dataset = load_dataset(DataConfig(str(tmp_path / "d.npz")))
+    assert dataset.train.images.max() == np.float32(ramp.max() / 65535)

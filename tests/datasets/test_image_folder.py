@@ -46,7 +46,7 @@ def test_images_are_resized_and_made_grey_or_colour(folder):
 
 def test_mixed_sizes_need_image_size(folder):
     Image.new("L", (16, 8)).save(folder / "wide.png")
-    with pytest.raises(DataError, match=r"got \(8, 8\) and \(8, 16\) .*wide.png.*--image-size"):
+    with pytest.raises(DataError, match=r"got 8 and 16 in .*wide.png: give --image-size"):
         read_folder(folder, config(channels=1))
     assert len(read_folder(folder, config(image_size=(8, 8), channels=1))) == 41
 
@@ -103,3 +103,26 @@ def test_masks_are_scaled_over_the_whole_folder(tmp_path):
         images = read_folder(tmp_path, config()).images
     assert images.max() == 255
     assert images[0].max() == 0
+
+
+@pytest.mark.parametrize("first", ["grey", "colour"])
+def test_the_first_image_decides_nothing(tmp_path, first):
+    for i in range(9):
+        is_grey = (i == 0) == (first == "grey")
+        grey = Image.new("L", (8, 8), 90)
+        (grey if is_grey else grey.convert("RGB")).save(tmp_path / f"{i}.png")
+    with pytest.warns(DataWarning, match="8 images are in .* and 1 in .*--channels decides"):
+        images = read_folder(tmp_path, config()).images
+    assert images.shape == (9, 8, 8, 3 if first == "grey" else 1)
+    assert (images == 90).all()
+
+
+def test_sixteen_bit_masks_padded_to_a_size_are_not_black(tmp_path):
+    mask = np.zeros((8, 8), np.uint16)
+    mask[3:5] = 1
+    for i in range(9):
+        Image.fromarray(mask).save(tmp_path / f"{i}.png")
+    with pytest.warns(DataWarning, match=r"0\.png and 8 more hold only 0 and 1"):
+        images = read_folder(tmp_path, config(image_size=(8, 12), fit="pad")).images
+    np.testing.assert_array_equal(images[0, :, 2:10, 0], mask > 0)
+    assert images[0, :, :2].min() == 1  # the white background

@@ -80,6 +80,21 @@ def test_images_of_black_and_white_alone_are_binary(tmp_path):
     assert load_dataset(DataConfig(str(tmp_path / "d.npz"))).binarize == "threshold"
 
 
+def test_one_grey_pixel_anywhere_makes_images_not_binary(tmp_path):
+    images = (blobs(3000) > 120).astype(np.uint8) * np.uint8(255)
+    images[-1, 0, 0] = 128
+    np.savez(tmp_path / "d.npz", x_train=images, x_test=images[:9])
+    assert load_dataset(DataConfig(str(tmp_path / "d.npz"), validation=1)).binarize == "none"
+
+
+def test_arrays_keep_their_precision_when_they_are_resized(tmp_path):
+    ramp = np.linspace(0, 1, 20 * 40 * 40, dtype=np.float32).reshape(20, 40, 40)
+    np.savez(tmp_path / "d.npz", x=ramp)
+    dataset = load_dataset(DataConfig(str(tmp_path / "d.npz"), image_size=(20, 20)))
+    assert dataset.train.images.dtype == np.float32
+    assert len(np.unique(dataset.train.images)) > 4000
+
+
 def test_arrays_are_resized_and_made_grey_like_folders(tmp_path):
     np.savez(tmp_path / "d.npz", x=np.zeros((20, 16, 8, 3), np.uint8))
     config = DataConfig(str(tmp_path / "d.npz"), image_size=(8, 12), channels=1, fit="pad")

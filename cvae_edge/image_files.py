@@ -1,0 +1,136 @@
+"""Image files, as they are: found in folders, and read with all that their pixels hold."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cvae_edge.errors import DataError, DataWarning
+from cvae_edge.images import check_images
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # by content; EPS would start a program
+_GREY = ("1", "L", "LA", "La", "I", "F")  # Pillow's modes; all of 16 bits are grey as well
+_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+_BITS, _INVERTED, _SIGNED, _ORIENTATION = 258, 262, 339, 274  # tags of TIFF, and of EXIF
+# By EXIF orientation: steps over rows and columns. Those in _TURNED change places first.
+_TURNED = (5, 6, 7, 8)
+_STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return the images below ``folder``, by path; hidden files and folders are passed over."""
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in SUFFIXES
+        and p.is_file()
+        and not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)
+    )
+
+
+def read_image(source: Path | IO[bytes], name: str = "") -> NDArray[Any]:
+    """Read one image, upright: (height, width, channels) of its own, in uint8 or float32.
+
+    Values of more than 8 bits are scaled by the range of their type to float32 in [0, 1]. Channels
+    are grey, grey and alpha, RGB, or RGB and alpha; where nothing shows, the colour is black.
+
+    Args:
+        source: a file of one of ``SUFFIXES``' formats, by its path or open.
+        name: what to call an open file in messages.
+
+    Warns:
+        DataWarning: an animation, of which the first frame is taken.
+
+    Raises:
+        DataError: the file is no readable image.
+    """
+    with _opened(source) as image:
+        pixels = _deep(image) if image.mode[:1] in "IF" else _shallow(image)
+        orientation = _orientation(image)
+        # The further pictures of a photograph (MPO) are previews and depth.
+        animated = image.format != "MPO" and getattr(image, "is_animated", False)
+    if animated:
+        message = f"{name or source} has several frames: the first is taken"
+        warnings.warn(message, DataWarning, stacklevel=2)
+    rows, columns = _STEPS.get(orientation, (1, 1))
+    upright = pixels.swapaxes(0, 1) if orientation in _TURNED else pixels
+    return np.ascontiguousarray(upright[::rows, ::columns])
+
+
+@contextlib.contextmanager
+def _opened(source: Path | IO[bytes]) -> Iterator[Any]:
+    """Give Pillow's image; every error in it becomes a DataError."""
+    from PIL import Image, UnidentifiedImageError  # 30 ms that a device without files spares
+
+    name = f"{source} is " if isinstance(source, Path) else ""
+    try:
+        # Opened here, for Pillow leaves a file open that it fails on.
+        file = source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source)
+        with file as content, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged EXIF entries and the like
+            # A few bytes can ask for gigabytes: Pillow warns from 89 million pixels on.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield Image.open(content, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{name}not a readable image: it is no {', '.join(_FORMATS)} file"
+        ) from error
+    except Exception as error:  # Pillow's readers raise whatever comes up
+        raise DataError(f"{name}not a readable image: {error}") from error
+
+
+def _orientation(image: Any) -> int:
+    """Return what EXIF says of a loaded image; 1, upright, in TIFF, which Pillow turns itself."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF spoils no picture
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _is_grey(image: Any) -> bool:
+    if image.mode == "P":
+        palette = np.reshape(image.getpalette() or [], (-1, 3))
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in _GREY or image.mode.startswith("I;16")
+
+
+def _shallow(image: Any) -> NDArray[np.uint8]:
+    """Return the pixels of an image of up to 8 bits a channel."""
+    clear = image.mode in _ALPHA or "transparency" in image.info
+    mode = ("L" if _is_grey(image) else "RGB") + ("A" if clear else "")
+    pixels = np.array(image if image.mode == mode else image.convert(mode), np.uint8)
+    pixels = pixels.reshape(*pixels.shape[:2], len(mode))
+    if clear:
+        pixels[pixels[..., -1] == 0] = 0
+    return pixels
+
+
+def _deep(image: Any) -> NDArray[np.float32]:
+    """Return the grey values of an image of more than 8 bits, in [0, 1]; never clipped."""
+    values = np.asarray(image)[..., np.newaxis]
+    if image.mode == "F":
+        floats: NDArray[np.float32] = check_images(values[np.newaxis], "pixels")[0]
+        return floats
+    tags = getattr(image, "tag_v2", {})  # of TIFF; PNG has 16 bits, whichever mode Pillow takes
+    bits = tags.get(_BITS, (16,))[0]
+    if tags.get(_SIGNED, (1,))[0] == 2:
+        bits -= 1
+        if values.min() < 0:
+            raise ValueError(f"integer pixels must be 0 or more, got {values.min()}")
+    elif bits == 32:
+        values = values.view(np.uint32)
+    scaled: NDArray[np.float32] = (values / (2.0**bits - 1)).astype(np.float32)
+    if tags.get(_INVERTED) == 0:
+        scaled = 1 - scaled
+    if "transparency" in image.info:
+        alpha = values != image.info["transparency"]
+        scaled = np.concatenate([scaled * alpha, alpha], axis=2, dtype=np.float32)
+    return scaled
