@@ -26,7 +26,7 @@ from cvae_edge.datasets import load_dataset
 from cvae_edge.noise import permutation
 
 PRECISIONS = ("float32", "int8")
-SAMPLES = (1, 16)
+SAMPLES = (0, 1, 16)  # 0: through the posterior's mean
 NORMAL_IMAGES = 1000
 
 

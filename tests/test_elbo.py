@@ -81,6 +81,27 @@ def test_one_sample_makes_elbo_and_iwae_equal(images):
     np.testing.assert_array_equal(bounds["elbo"], bounds["iwae"])
 
 
+def test_without_a_start_every_image_has_the_noise_of_image_0(images):
+    repeated = images[[2, 2, 2]]
+    own = elbo.image_bounds(LineCodec(), repeated, Bernoulli(), samples=2, seed=5)
+    alone = elbo.image_bounds(LineCodec(), repeated[:1], Bernoulli(), samples=2, seed=5)
+    shared = elbo.image_bounds(LineCodec(), repeated, Bernoulli(), samples=2, seed=5, start=None)
+    assert len(set(own["iwae"])) == 3
+    np.testing.assert_array_equal(shared["iwae"], np.repeat(alone["iwae"], 3))
+
+
+def test_the_elbo_at_the_mean_is_the_formula_written_out(images):
+    codec = LineCodec()
+    bounds = elbo.mean_bounds(codec, images, Bernoulli(), with_error=True)
+    for i, image in enumerate(images):
+        mean, logvar = (float(v[0, 0]) for v in codec.encode(image[np.newaxis]))
+        p = 1 / (1 + np.exp(-codec.decode(np.array([[mean]], np.float32))[0].astype(np.float64)))
+        log_px = np.log(np.where(image == 1, p, 1 - p)).sum()
+        kl = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)
+        assert bounds["elbo_at_mean"][i] == pytest.approx(log_px - kl, abs=1e-5)
+        assert bounds["squared_error"][i] == pytest.approx(np.square(image - p).mean(), abs=1e-6)
+
+
 def test_evaluate_gives_the_same_for_every_batch_size(images):
     results = [
         elbo.evaluate(LineCodec(), images, "threshold", Bernoulli(), samples=3, batch_size=size)

@@ -148,7 +148,7 @@ def interpolate(
 def score(
     images: list[str] = _IMAGES,
     bundle: Path | None = _BUNDLE,
-    samples: int = typer.Option(1, help="Draws an image; more make a tighter bound, IWAE-k."),
+    samples: int = typer.Option(0, help="Draws an image for the IWAE bound; 0: no noise."),
     seed: int = _SEED,
     threshold: float | None = typer.Option(None, help="Exit with 1 if a score is below this."),
     percentile: float | None = typer.Option(None, help="The threshold, as one of --reference's."),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array, Codec, Graph
@@ -23,11 +23,15 @@ _PIXELS = 32 * 32  # larger images come in smaller chunks, as their activations 
 class DeviceCodec(Codec):
     """A bundle's encoder and decoder, each opened when it is first called.
 
-    What they give is of the model's shape: a file with a right hash may still be another's.
+    What they give is of the model's shape, and no NaN: a file with a right hash may still be
+    another's, and a processor may compute what another does not.
     """
 
     def __init__(
-        self, model: ModelShape, open_role: Callable[[str], Graph], roles: set[str]
+        self,
+        model: ModelShape,
+        artifacts: Sequence[Artifact],
+        open_artifact: Callable[[Artifact], Graph],
     ) -> None:
         height, width, _ = model.image_shape
         fitting = max(CHUNK, min(_WHOLE, _WHOLE_PIXELS // (height * width)))
@@ -37,7 +41,7 @@ class DeviceCodec(Codec):
             "encoder": {"mean": latents, "logvar": latents},
             "decoder": {"x_logits": model.image_shape},
         }
-        halves = {role: _Opened(partial(open_role, role), shapes[role]) for role in roles}
+        halves = {a.role: _Opened(a, open_artifact, shapes[a.role]) for a in artifacts}
         self._halves = halves
         super().__init__(**halves)
 
@@ -49,8 +53,13 @@ class DeviceCodec(Codec):
 class _Opened:
     """A graph that is opened when it is first called, once, by whichever thread comes first."""
 
-    def __init__(self, make: Callable[[], Graph], shapes: Mapping[str, tuple[int, ...]]) -> None:
-        self._make, self._shapes = make, shapes
+    def __init__(
+        self,
+        artifact: Artifact,
+        open_artifact: Callable[[Artifact], Graph],
+        shapes: Mapping[str, tuple[int, ...]],
+    ) -> None:
+        self._artifact, self._open, self._shapes = artifact, open_artifact, shapes
         self._lock = threading.Lock()
         self._graph: Graph | None = None
 
@@ -58,17 +67,23 @@ class _Opened:
         graph = self._graph
         if graph is None:
             with self._lock:
-                graph = self._graph = self._graph or self._make()
+                graph = self._graph = self._graph or self._open(self._artifact)
         return graph
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
         outputs = (self._graph or self.get())(**inputs)
         n = len(next(iter(inputs.values())))
         for name, shape in self._shapes.items():
-            if outputs[name].shape != (n, *shape):
+            value = outputs[name]
+            if value.shape != (n, *shape):
                 raise BundleError(
-                    f"the bundle's model gives {name} of {(n, *shape)}, its file gave "
-                    f"{outputs[name].shape}"
+                    f"the bundle's model gives {name} of {(n, *shape)}, {self._artifact.file} "
+                    f"gave {value.shape}"
+                )
+            if not math.isfinite(value.sum()):  # NaN or infinity anywhere, in one quick pass
+                raise BundleError(
+                    f"{self._artifact.file} must give finite numbers, its {name} holds NaN or "
+                    "infinity: cvae-edge verify tells whether the file or this device is wrong"
                 )
         return outputs
 
@@ -92,16 +107,16 @@ class Codecs:
             find_engine(artifact.format, provider)
         self.provider, self.artifacts = provider, artifacts
         model = bundle.manifest.model
-        contents = {artifact.role: (artifact, bundle.read(artifact)) for artifact in artifacts}
+        contents = {artifact.file: bundle.read(artifact) for artifact in artifacts}
 
         def codec(threads: int | None) -> DeviceCodec:
-            def open_role(role: str) -> Graph:
-                return open_session(*contents[role], threads, provider)
+            def open_artifact(artifact: Artifact) -> Graph:
+                return open_session(artifact, contents[artifact.file], threads, provider)
 
-            return DeviceCodec(model, open_role, set(contents))
+            return DeviceCodec(model, artifacts, open_artifact)
 
         self.small = self.large = codec(threads)
-        if "decoder" in contents:
+        if any(artifact.role == "decoder" for artifact in artifacts):
             self.small.open("decoder")
         on_cpu = provider == "cpu"
         self._workers = Workers((threads or available_cores()) if on_cpu else 1)

@@ -10,6 +10,7 @@ from cvae_edge.config import DataConfig
 from cvae_edge.datasets import load_dataset
 from cvae_edge.elbo import Evaluation, evaluate
 from cvae_edge.errors import BundleError, DataError
+from cvae_edge.runtime.codecs import DeviceCodec
 from cvae_edge.runtime.engines import open_session
 
 
@@ -25,7 +26,11 @@ def open_codec(
         bundle.manifest.find(role, format, precision)
         for role, precision in (("encoder", encoder), ("decoder", decoder))
     ]
-    return Codec(*(open_session(artifact, bundle.read(artifact)) for artifact in artifacts))
+    return DeviceCodec(
+        bundle.manifest.model,
+        artifacts,
+        lambda artifact: open_session(artifact, bundle.read(artifact)),
+    )
 
 
 def evaluate_bundle(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cvae_edge import noise
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array
-from cvae_edge.elbo import image_bounds
+from cvae_edge.elbo import image_bounds, mean_bounds
 from cvae_edge.manifest import Manifest
 from cvae_edge.model_config import require
 from cvae_edge.preprocess import prepare
@@ -208,36 +208,44 @@ class EdgeCVAE:
         images = self.decode(z.reshape(-1, self.latent_dim))
         return images.reshape(-1, steps, *self.image_shape)
 
-    def score(self, x: Any, samples: int = 1, seed: int = 0) -> NDArray[np.float64]:
+    def score(self, x: Any, samples: int = 0, seed: int = 0) -> NDArray[np.float64]:
         """Return how likely the model finds each image, in nats, (n,): low is unlike its training.
 
-        That is the ELBO for one sample, and the tighter IWAE-k bound for k = ``samples``.
+        That is the ELBO at the posterior's mean, which has no noise; or, for ``samples`` of at
+        least 1, the IWAE bound. Either depends on the image alone, not on its place among others.
 
         Raises:
-            DataError, ConfigError: as in ``encode``; or ``samples`` is below 1.
-            BundleError: the likelihood is one that a later version brought.
+            DataError, ConfigError: as in ``encode``; or ``samples`` is below 0.
+            BundleError: the likelihood is one that a later version brought, or a file gives NaN.
         """
-        return self.bounds(x, samples, seed)["iwae"]
+        bounds = self.bounds(x, samples, seed)
+        return bounds["iwae" if samples else "elbo_at_mean"]
 
-    def bounds(self, x: Any, samples: int = 1, seed: int = 0) -> dict[str, NDArray[np.float64]]:
+    def bounds(self, x: Any, samples: int = 0, seed: int = 0) -> dict[str, NDArray[np.float64]]:
         """Return each image's bounds, with squared_error unless pixels are binary.
 
-        See ``elbo.image_bounds``.
+        See ``elbo.mean_bounds`` and, for ``samples`` of at least 1, ``elbo.image_bounds``; every
+        image has the same noise.
 
         Raises:
             DataError, ConfigError, BundleError: as in ``score``.
         """
         samples, seed = integers(samples=samples, seed=seed)
-        require(samples >= 1, "samples must be at least 1", samples)
+        require(samples >= 0, "samples must be 0 or more", samples)
         x = as_images(x, self.image_shape)
+        likelihood = self.manifest.likelihood
         with_error = self.manifest.pixels.binarize == "none"
-        names = ["elbo", "iwae", "reconstruction", "kl", *["squared_error"] * with_error]
+        names = ["elbo", "iwae"] if samples else ["elbo_at_mean"]
+        names += ["reconstruction", "kl", *["squared_error"] * with_error]
         bounds = {name: np.empty(len(x)) for name in names}
-        fixed = self.manifest.likelihood, samples, seed
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
             x_chunk = self._preprocess(x[low:high])
-            for name, values in image_bounds(codec, x_chunk, *fixed, low, with_error).items():
+            if samples:
+                of_chunk = image_bounds(codec, x_chunk, likelihood, samples, seed, None, with_error)
+            else:
+                of_chunk = mean_bounds(codec, x_chunk, likelihood, with_error)
+            for name, values in of_chunk.items():
                 bounds[name][low:high] = values
 
         self._codecs.run(len(x), work, largest=_SCORED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
 
-_COLUMNS = ("elbo", "kl", "reconstruction", "iwae")
+_COLUMNS = ("elbo_at_mean", "elbo", "kl", "reconstruction", "iwae")  # those that there are
 
 
 @dataclass(frozen=True)
@@ -25,17 +26,20 @@ class Scores:
     """Images and how likely the model finds them."""
 
     names: list[str]
-    bounds: dict[str, NDArray[np.float64]]  # elbo, kl, reconstruction, iwae; each (n,). Where
+    bounds: dict[str, NDArray[np.float64]]  # see ``EdgeCVAE.bounds``; each (n,). Where
     # pixels are not binary, psnr in dB; where they have 256 levels, bits_per_dim
-    unit: str  # of the first four
-    threshold: float | None  # an image whose IWAE bound is below is an anomaly; None: not asked
+    unit: str  # of the bounds
+    threshold: float | None  # an image that scores below is an anomaly; None: not asked
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """What the threshold is for; see ``EdgeCVAE.score``."""
+        return self.bounds["iwae" if "iwae" in self.bounds else "elbo_at_mean"]
 
     @property
     def anomalies(self) -> int:
         """How many images are below the threshold."""
-        if self.threshold is None:
-            return 0
-        return int((self.bounds["iwae"] < self.threshold).sum())
+        return 0 if self.threshold is None else int((self.scores < self.threshold).sum())
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold."""
@@ -44,7 +48,7 @@ class Scores:
             row: dict[str, Any] = {"file": name}
             row |= {column: round(float(values[i]), 4) for column, values in self.bounds.items()}
             if self.threshold is not None:
-                row["anomaly"] = bool(self.bounds["iwae"][i] < self.threshold)
+                row["anomaly"] = bool(self.scores[i] < self.threshold)
             rows.append(row)
         return rows
 
@@ -57,18 +61,25 @@ class Scores:
 def score_images(
     model: EdgeCVAE,
     named: NamedImages,
-    samples: int = 1,
+    samples: int = 0,
     seed: int = 0,
     threshold: float | None = None,
 ) -> Scores:
-    """Score images; see ``EdgeCVAE.bounds``, which says what is raised."""
+    """Score images; see ``EdgeCVAE.bounds``, which says what else is raised.
+
+    Raises:
+        ConfigError: the threshold is NaN.
+    """
+    nan = threshold is not None and math.isnan(threshold)
+    require(not nan, "threshold must be a number", threshold)
     bounds = model.bounds(named.images, samples, seed)
-    columns = {column: bounds[column] for column in _COLUMNS}
+    columns = {column: bounds[column] for column in _COLUMNS if column in bounds}
     likelihood, pixels = model.manifest.likelihood, model.manifest.pixels
     if "squared_error" in bounds:
         columns["psnr"] = np.array([psnr(error) for error in bounds["squared_error"]])
     if likelihood.name == "logistic":
-        columns["bits_per_dim"] = bits_per_dim(bounds["elbo"], model.image_shape)
+        elbo = bounds["elbo" if samples else "elbo_at_mean"]
+        columns["bits_per_dim"] = bits_per_dim(elbo, model.image_shape)
     return Scores(named.names, columns, unit(likelihood.name, pixels.binarize), threshold)
 
 

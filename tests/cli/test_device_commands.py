@@ -99,10 +99,21 @@ def test_score_writes_csv(run_cli, tmp_path, folder, model):
     assert (written.out, written.err) == ("Scores are in nats.\n", "")
     assert (tmp_path / "s.csv").read_text() == printed
     rows = list(csv.DictReader(io.StringIO(printed)))
-    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae"]
+    assert list(rows[0]) == ["file", "elbo_at_mean", "kl", "reconstruction"]
     assert rows[3]["file"] == str(folder / "000003.png")
     images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
-    np.testing.assert_allclose([float(r["elbo"]) for r in rows], model.score(images), atol=1e-3)
+    scores = [float(row["elbo_at_mean"]) for row in rows]
+    np.testing.assert_allclose(scores, model.score(images), atol=1e-3)
+
+
+def test_score_with_samples_writes_the_iwae_bound(run_cli, folder, model):
+    rows = list(
+        csv.DictReader(io.StringIO(run_cli("score", folder, "-b", TINY, "--samples", 3).out))
+    )
+    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae"]
+    images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
+    bounds = [float(row["iwae"]) for row in rows]
+    np.testing.assert_allclose(bounds, model.score(images, samples=3), atol=1e-3)
 
 
 def test_score_exits_with_1_only_if_something_is_below_the_threshold(run_cli, folder):
@@ -211,7 +222,8 @@ def test_progress_and_results_of_a_large_folder(run_cli, tmp_path):
         ("reconstruct", "nan.npy", "-b", TINY),
         ("interpolate", "good.npy", "good.npy", "-b", TINY, "--steps", 1),
         ("interpolate", "good.npy", "good.npy", "-b", TINY, "--path", "around"),
-        ("score", "good.npy", "-b", TINY, "--samples", 0),
+        ("score", "good.npy", "-b", TINY, "--samples", -1),
+        ("score", "good.npy", "-b", TINY, "--threshold", "nan"),
         ("score", "good.npy", "-b", TINY, "--percentile", 5),
         ("score", "good.npy", "-b", TINY, "--percentile", 101, "--reference", "good.npy"),
         ("score", "good.npy", "-b", TINY, "--out", "file/s.csv"),

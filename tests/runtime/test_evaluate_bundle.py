@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from cvae_edge.bundle import Bundle
+from cvae_edge.elbo import image_bounds
 from cvae_edge.errors import BundleError, DataError
 from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
 
@@ -15,9 +16,13 @@ def data(images, tmp_path):
     return tmp_path / "images.npz"
 
 
-def test_a_bundles_elbo_is_the_mean_of_the_models_own_bounds(tiny, model, images, data):
-    bounds = model.bounds(images, samples=3, seed=5)
+def test_a_bundles_elbo_is_the_mean_of_its_images_bounds_each_with_its_own_noise(
+    tiny, model, images, data
+):
     bundle = Bundle.open(tiny)
+    x = (images[..., np.newaxis] > 127).astype(np.float32).reshape(50, 8, 8, 1)
+    bounds = image_bounds(open_codec(bundle), x, model.manifest.likelihood, samples=3, seed=5)
+    assert model.bounds(images[0], samples=3, seed=5)["elbo"] == pytest.approx(bounds["elbo"][0])
     result = evaluate_bundle(bundle, open_codec(bundle), str(data), samples=3, seed=5)
     assert result.images == 50
     assert result.elbo == pytest.approx(bounds["elbo"].mean(), rel=1e-6)

@@ -49,5 +49,6 @@ def test_images_have_the_same_scores(
 ) -> None:
     bounds = now.bounds(x, samples=2, seed=3)
     assert set(bounds) == {"elbo", "iwae", "reconstruction", "kl"}
-    for name, values in bounds.items():
-        np.testing.assert_allclose(values, then[name], atol=2e-3)
+    np.testing.assert_allclose(bounds["kl"], then["kl"], atol=2e-3)
+    for name, values in bounds.items():  # version 1 gave each image the noise of its place
+        np.testing.assert_allclose(values[0], then[name][0], atol=2e-3)
