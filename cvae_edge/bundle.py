@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
+from cvae_edge.writing import write_text
 
 
 class Bundle:
@@ -126,7 +126,4 @@ def check_output(folder: Path) -> None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into ``folder``, last of all its files."""
     text = json.dumps(manifest.to_dict(), indent=1, allow_nan=False) + "\n"
-    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(folder / MANIFEST, text)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from cvae_edge.image_files import SUFFIXES
 from cvae_edge.images import image_grid, to_pixels, write_image
 from cvae_edge.runtime.inputs import ARRAYS, STANDARD
 from cvae_edge.runtime.memory import require_memory
+from cvae_edge.writing import new_file, write_standard
 
 
 def check_output(out: str, endings: tuple[str, ...] = ()) -> str:
@@ -143,15 +142,7 @@ def _binary(out: str) -> Iterator[IO[bytes]]:
     if out == STANDARD:
         buffer = io.BytesIO()  # numpy seeks in what it writes, and a pipe cannot
         yield buffer
-        sys.stdout.buffer.write(buffer.getbuffer())
-        sys.stdout.buffer.flush()
+        write_standard(buffer.getbuffer())
         return
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(Path(out)) as file:
+        yield file

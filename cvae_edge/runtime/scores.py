@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
+from cvae_edge.writing import to_bytes, write_standard, write_text
 
 _COLUMNS = ("elbo", "kl", "reconstruction", "iwae")
 
@@ -88,16 +89,12 @@ def write_scores(out: str, scores: Scores) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    if out == STANDARD:
-        _write_csv(sys.stdout, scores)
-        return
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with Path(out).open("w", newline="", encoding="utf-8") as file:
-        _write_csv(file, scores)
-
-
-def _write_csv(file: IO[str], scores: Scores) -> None:
     rows = scores.rows()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    if out == STANDARD:
+        write_standard(to_bytes(text.getvalue()))
+    else:
+        write_text(Path(out), text.getvalue())

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
 from cvae_edge.errors import ConfigError, RunError
 from cvae_edge.likelihoods import Likelihood, make_likelihood
+from cvae_edge.writing import new_file, write_text
 
 if TYPE_CHECKING:
     from cvae_edge.architectures.vae import VAE
@@ -175,9 +176,9 @@ class Run:
         self, weights: Mapping[str, NDArray[np.float32]], likelihood: Likelihood
     ) -> None:
         """Write best.weights.npz, replacing the old one when the new one is whole."""
-        partial = self.folder / "best.weights.partial.npz"
-        np.savez(partial, **{**weights, _SCALE: np.asarray(likelihood.scale)})  # type: ignore[arg-type]
-        partial.replace(self.folder / "best.weights.npz")
+        arrays: dict[str, Any] = {**weights, _SCALE: np.asarray(likelihood.scale)}
+        with new_file(self.folder / "best.weights.npz") as file:
+            np.savez(file, **arrays)
 
     def read_weights(self) -> tuple[dict[str, NDArray[np.float32]], Likelihood]:
         """Read best.weights.npz: the weights by name, and the likelihood that belongs to them.
@@ -206,9 +207,7 @@ class Run:
         self._write_text(name, json.dumps(content, indent=2) + "\n")
 
     def _write_text(self, name: str, text: str) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_text(text)
-        partial.replace(self.folder / name)
+        write_text(self.folder / name, text)
 
 
 def check_new(folder: Path) -> None:
