@@ -78,10 +78,12 @@ def image_grid(images: NDArray[Any], columns: int | None = None, gap: int = 2) -
     return grid
 
 
-def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
+def write_image(
+    path: Path, pixels: NDArray[np.uint8], scale: int = 1, durable: bool = True
+) -> None:
     """Write uint8 pixels (height, width, channels); each becomes ``scale`` x ``scale``.
 
-    A format without alpha gets the image on white.
+    A format without alpha gets the image on white. See ``new_file`` for ``durable``.
 
     Raises:
         DataError: the file cannot be written, or its ending names no image format.
@@ -95,7 +97,7 @@ def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
     content = io.BytesIO()
     try:
         image.save(content, Image.registered_extensions().get(path.suffix.lower(), path.suffix))
-        with new_file(path, durable=False) as file:
+        with new_file(path, durable) as file:
             file.write(content.getbuffer())
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} cannot be written: {error}") from error

@@ -51,14 +51,23 @@ def new_file(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             raise
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    with new_file(path) as file:
+        file.write(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8; half of a surrogate pair, as in names that are no UTF-8, is escaped.
 
     Raises:
         OSError: it cannot be written.
     """
-    with new_file(path) as file:
-        file.write(to_bytes(text))
+    write_bytes(path, to_bytes(text))
 
 
 def write_standard(content: bytes | memoryview) -> None:

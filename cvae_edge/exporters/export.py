@@ -28,6 +28,7 @@ from cvae_edge.manifest import GOLDEN, Manifest
 from cvae_edge.model_config import ModelShape
 from cvae_edge.training.run import Run
 from cvae_edge.version import __version__
+from cvae_edge.writing import new_file, write_bytes
 
 _GOLDEN_IMAGES = 16
 _TOOLS = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
@@ -128,7 +129,7 @@ def _write(
     folder: Path, name: str, subject: Subject, exported: list[Exported], report: dict[str, Any]
 ) -> Manifest:
     for e in exported:
-        (folder / e.artifact.file).write_bytes(e.content)
+        write_bytes(folder / e.artifact.file, e.content)
     _write_golden(folder, subject.reference.take(_GOLDEN_IMAGES), exported)
     decoder = next(e.graph for e in exported if e.artifact.role == "decoder")
     card.draw_samples(decoder, subject.vae.latent_dim, folder)
@@ -157,4 +158,5 @@ def _write_golden(folder: Path, reference: Reference, exported: list[Exported]) 
     for e in exported:
         outputs = e.graph(**reference.inputs(e.artifact.role))
         arrays |= {f"{e.artifact.file}/{name}": value for name, value in outputs.items()}
-    np.savez_compressed(folder / GOLDEN, **arrays)  # type: ignore[arg-type]
+    with new_file(folder / GOLDEN) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

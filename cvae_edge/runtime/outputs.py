@@ -62,7 +62,7 @@ def write_images(out: str, images: NDArray[Any], columns: int | None = None, sta
         write_arrays(out, x_recon=images)
     elif kind == "folder":
         for i, image in enumerate(images, start):
-            write_image(Path(out) / f"{i:06d}.png", to_pixels(image))
+            write_image(Path(out) / f"{i:06d}.png", to_pixels(image), durable=False)
     else:
         single = len(images) == 1
         write_image(Path(out), to_pixels(images[0]) if single else image_grid(images, columns))
