@@ -54,7 +54,9 @@ def find_idx(folder: Path) -> list[Path]:
     return sorted(
         p
         for p in folder.iterdir()
-        if re.search(r"[-._]idx[1-4][-._]ubyte(\.gz)?$", p.name) and p.is_file()
+        if not p.name.startswith(".")  # a Mac's copy of attributes, say
+        and re.search(r"[-._]idx[1-4][-._]ubyte(\.gz)?$", p.name)
+        and p.is_file()
     )
 
 

@@ -71,7 +71,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         f"![64 draws from the prior]({SAMPLES})",
         "",
         "    cvae-edge verify .        # does this machine compute what it should?",
-        "    cvae-edge generate . -n 64 --out samples.png",
+        "    cvae-edge generate . -n 64 --out more.png",
         "",
         "The encoder maps `x` to `mean` and `logvar`; z = mean + exp(logvar / 2) * eps; the "
         "decoder maps `z` to `x_logits`, whose sigmoid is the image. `reconstruct` does all of it, "

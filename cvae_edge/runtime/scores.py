@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
+from cvae_edge.runtime.names import require_apart
 from cvae_edge.writing import to_bytes, write_standard, write_text
 
 _COLUMNS = ("elbo", "kl", "reconstruction", "iwae")
@@ -26,6 +28,7 @@ class Scores:
     """Images and how likely the model finds them."""
 
     names: list[str]
+    broken: dict[int, str]  # by index: why an image has no score; its bounds are NaN
     bounds: dict[str, NDArray[np.float64]]  # elbo, kl, reconstruction, iwae; each (n,). Where
     # pixels are not binary, psnr in dB; where they have 256 levels, bits_per_dim
     unit: str  # of the first four
@@ -39,10 +42,16 @@ class Scores:
         return int((self.bounds["iwae"] < self.threshold).sum())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold."""
+        """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold.
+
+        A broken image has file and error.
+        """
         rows = []
         for i, name in enumerate(self.names):
             row: dict[str, Any] = {"file": name}
+            if i in self.broken:
+                rows.append(row | {"error": self.broken[i]})
+                continue
             row |= {column: round(float(values[i]), 4) for column, values in self.bounds.items()}
             if self.threshold is not None:
                 row["anomaly"] = bool(self.bounds["iwae"][i] < self.threshold)
@@ -70,7 +79,9 @@ def score_images(
         columns["psnr"] = np.array([psnr(error) for error in bounds["squared_error"]])
     if likelihood.name == "logistic":
         columns["bits_per_dim"] = bits_per_dim(bounds["elbo"], model.image_shape)
-    return Scores(named.names, columns, unit(likelihood.name, pixels.binarize), threshold)
+    rows = {column: named.in_rows(values) for column, values in columns.items()}
+    nats = unit(likelihood.name, pixels.binarize)
+    return Scores(named.names, named.broken, rows, nats, threshold)
 
 
 def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
@@ -83,15 +94,18 @@ def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
     return float(np.percentile(scores, percentile))
 
 
-def write_scores(out: str, scores: Scores) -> None:
+def write_scores(out: str, scores: Scores, inputs: Sequence[str] = ()) -> None:
     """Write a .csv, one line an image; - is standard output.
 
     Raises:
+        DataError: ``out`` is one of ``inputs``, which must not be overwritten.
         OSError: it cannot be written.
     """
+    require_apart([Path(out)], inputs)
     rows = scores.rows()
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    columns = ["file", *scores.bounds, *(["anomaly"] if scores.threshold is not None else [])]
+    writer = csv.DictWriter(text, [*columns, "error"], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     if out == STANDARD:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,10 +101,116 @@ def test_score_writes_csv(run_cli, tmp_path, folder, model):
     assert (written.out, written.err) == ("Scores are in nats.\n", "")
     assert (tmp_path / "s.csv").read_text() == printed
     rows = list(csv.DictReader(io.StringIO(printed)))
-    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae"]
+    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae", "error"]
     assert rows[3]["file"] == str(folder / "000003.png")
     images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
     np.testing.assert_allclose([float(r["elbo"]) for r in rows], model.score(images), atol=1e-3)
+
+
+def test_the_old_csv_stays_until_the_new_one_is_whole_and_any_name_is_written(
+    run_cli, tmp_path, folder
+):
+    name = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(folder / "000000.png", folder / name)
+    out = tmp_path / "s.csv"
+    assert run_cli("score", folder, "-b", TINY, "--out", out).code == 0
+    files = [row["file"] for row in csv.DictReader(io.StringIO(out.read_text("utf-8")))]
+    assert files[-1] == f"{folder}/caf\\udce9.png"
+    assert pipe("score", folder, "-b", TINY).stdout == out.read_bytes()
+    before = out.read_bytes()
+    assert run_cli("score", folder, "-b", TINY, "--samples", 0, "--out", out).code == 2
+    assert out.read_bytes() == before
+
+
+@pytest.fixture
+def broken(folder, tmp_path) -> Path:
+    """Twenty images, of which the fourth is cut short."""
+    for i in range(10):
+        shutil.copy(folder / f"{i:06d}.png", folder / f"{i + 10:06d}.png")
+    path = folder / "000003.png"
+    path.write_bytes(path.read_bytes()[:40])
+    return folder
+
+
+@pytest.mark.filterwarnings("always::cvae_edge.errors.DataWarning")
+def test_a_broken_image_is_reported_in_its_row_and_stops_nothing(run_cli, tmp_path, broken):
+    result = run_cli("score", broken, "-b", TINY)
+    assert result.code == 0
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert len(rows) == 20
+    assert [row["file"] for row in rows if row["error"]] == [str(broken / "000003.png")]
+    assert rows[3]["elbo"] == ""
+    assert "not a readable image" in rows[3]["error"]
+    (line,) = result.err.splitlines()[:-1]
+    assert line.startswith("cvae-edge: warning: skipped: ")
+    flagged = json.loads(
+        run_cli("score", broken, "-b", TINY, "--threshold", 0, "--json", "--out", "-").out
+    )
+    assert flagged["anomalies"] == 19
+    assert set(flagged["images"][3]) == {"file", "error"}
+    for command, name in (("reconstruct", "x_recon"), ("encode", "mean")):
+        out = tmp_path / "a.npz"
+        assert run_cli(command, broken, "-b", TINY, "--out", out).code == 0
+        with np.load(out) as arrays:
+            lost = np.isnan(arrays[name]).reshape(20, -1)
+        assert np.flatnonzero(lost.any(axis=1)).tolist() == [3]
+        assert lost[3].all()
+    assert run_cli("reconstruct", broken, "-b", TINY, "--out", tmp_path / "r").code == 0
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert names == {path.name for path in broken.iterdir()} - {"000003.png"}
+
+
+@pytest.mark.filterwarnings("always::cvae_edge.errors.DataWarning")
+def test_more_than_a_twentieth_of_broken_images_is_exit_2(run_cli, broken):
+    (broken / "000004.png").write_bytes(b"")
+    result = run_cli("score", broken, "-b", TINY)
+    assert (result.code, result.out) == (2, "")
+    assert "at most 5% of the images may be broken, got 2 of 20" in result.err
+    result = run_cli("interpolate", broken / "000003.png", broken / "000005.png", "-b", TINY)
+    assert result.code == 2
+
+
+def test_reconstructions_are_called_as_their_images_and_take_nobodys_place(
+    run_cli, tmp_path, folder
+):
+    (folder / "more").mkdir()
+    for name in ("000000.bmp", "more/000000.png", "more/a.b.png"):
+        Image.fromarray(pixels(folder / "000001.png")).save(folder / name)
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8)))
+    out = tmp_path / "r"
+    sources = (folder, folder / "000002.png", tmp_path / "x.npy")
+    assert run_cli("reconstruct", *sources, "-b", TINY, "--out", out).code == 0
+    names = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))
+    assert names == sorted(
+        [f"{i:06d}.png" for i in (1, *range(3, 10))]
+        + ["000000.bmp.png", "000000.png.png", "000002.png.png", "000002.png-2.png"]
+        + ["more/000000.png", "more/a.b.png", "x.npy[0].png", "x.npy[1].png"]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconstruct", "IN", "--out", "IN"),
+        ("reconstruct", "IN", "--out", "link"),
+        ("reconstruct", "IN/000001.png", "--out", "IN/000001.png"),
+        ("interpolate", "IN/000001.png", "IN/000002.png", "--steps", 3, "--out", "IN"),
+        ("encode", "x.npz", "--out", "x.npz"),
+        ("decode", "z.npz", "--out", "z.npz"),
+        ("score", "IN", "--out", "IN/000001.png"),
+    ],
+)
+def test_no_input_is_overwritten(run_cli, tmp_path, folder, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(folder)
+    np.savez("x.npz", x=np.zeros((2, 8, 8)))
+    np.savez("z.npz", z=np.zeros((2, 4), np.float32))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    words = (str(word).replace("IN", str(folder)) for word in arguments)
+    result = run_cli(*words, "-b", TINY)
+    assert result.code == 2
+    assert "--out must not overwrite what is read" in result.err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_score_exits_with_1_only_if_something_is_below_the_threshold(run_cli, folder):
