@@ -10,7 +10,6 @@ import typer
 
 from cvae_edge.cli.output import (
     BUNDLE_HELP,
-    INTERRUPTED,
     print_error,
     print_json,
     print_table,
@@ -65,7 +64,7 @@ def benchmark(
 
         for skipped in write_report(results, out):
             print_error(skipped)
-    raise typer.Exit(INTERRUPTED if results.interrupted else 0)
+    raise typer.Exit(128 + results.interrupted if results.interrupted else 0)
 
 
 def _request(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
-INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
+INTERRUPTED = 128 + 2  # what a shell says of a program that Ctrl-C ended
 BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
 
 
