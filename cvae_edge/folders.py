@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,21 +56,30 @@ def restore(folder: Path) -> None:
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """Give a folder that is gone after the block; those of killed processes go as well."""
+def temporary_files() -> Iterator[Path]:
+    """Have temporary files in a folder that is gone after the block, those of libraries included.
+
+    TensorFlow and its converters leave theirs when they are killed. What killed processes left goes
+    as well. Threads other than the main one keep the common folder.
+    """
     import shutil
     import tempfile
 
     place = Path(tempfile.gettempdir())
+    if threading.current_thread() is not threading.main_thread():
+        yield place
+        return
     for lock in place.glob(f"{_SCRATCH}*.lock"):
         with suppress(OSError), locked(lock):
             shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
     folder = place / f"{_SCRATCH}{os.getpid()}-{os.urandom(8).hex()}"
     with locked(folder.with_name(f"{folder.name}.lock")):
         folder.mkdir(mode=0o700)
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
         try:
             yield folder
         finally:
+            tempfile.tempdir = before
             shutil.rmtree(folder, ignore_errors=True)
 
 

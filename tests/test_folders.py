@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cvae_edge import folders
-from cvae_edge.folders import new_folder, restore, scratch_folder
+from cvae_edge.folders import new_folder, restore, temporary_files
 
 # Writes a folder and is killed at the given call of what changes names or deletes.
 KILLED = """
@@ -107,12 +107,12 @@ def test_two_writers_of_one_folder_do_not_mix(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_scratch_folders_of_killed_processes_are_swept_up_and_others_left(
+def test_temporary_filess_of_killed_processes_are_swept_up_and_others_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = (
-        "import time; from cvae_edge.folders import scratch_folder\n"
-        "with scratch_folder() as folder: print(folder, flush=True); time.sleep(60)"
+        "import time; from cvae_edge.folders import temporary_files\n"
+        "with temporary_files() as folder: print(folder, flush=True); time.sleep(60)"
     )
     processes = [
         subprocess.Popen(
@@ -127,13 +127,14 @@ def test_scratch_folders_of_killed_processes_are_swept_up_and_others_left(
     processes[0].kill()
     processes[0].wait()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with scratch_folder() as own:
+    with temporary_files() as own:
         assert {p for p in tmp_path.iterdir() if p.is_dir()} == {own, alive}
     processes[1].kill()
     processes[1].wait()
-    with scratch_folder():
+    with temporary_files():
         pass
     assert list(tmp_path.iterdir()) == []
+    assert tempfile.gettempdir() == str(tmp_path)
     for process in processes:
         process.stdout.close()  # type: ignore[union-attr]
     assert dead != alive

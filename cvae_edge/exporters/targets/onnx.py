@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -22,7 +23,6 @@ from cvae_edge.exporters.passes.layout import channels_first
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets import onnx_int8
 from cvae_edge.exporters.targets.target import Call, File, Target
-from cvae_edge.folders import scratch_folder
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
 
@@ -202,11 +202,13 @@ def naive(model: keras.Model, precision: str, inputs: Mapping[str, Array]) -> by
         precision: any of the target's.
         inputs: a calibration set, for int8.
     """
+    import tempfile
+
     (tensor,) = model.inputs
     signature = [tf.TensorSpec((None, *tensor.shape[1:]), name=tensor.name)]
     call = tf.function(lambda value: model(value, training=False))
-    with quiet(), scratch_folder() as folder:
-        path = folder / "model.onnx"
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
         proto, _ = tf2onnx.convert.from_function(call, signature, opset=DEFAULT_OPSET)
         if precision == "float16":
             proto = _to_float16(proto)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io as text_io
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,6 @@ from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets.operators import summarize
 from cvae_edge.exporters.targets.target import Call, File, Target
-from cvae_edge.folders import scratch_folder
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines.litert import dequantize, quantize
@@ -39,11 +39,11 @@ def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any)
         precision: float32, float16 (weights), dynamic_range or int8 (integer throughout).
         io: type of an int8 file's inputs and outputs, float32 or int8.
     """
-    with scratch_folder() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         with quiet():
-            network.export(str(folder), verbose=False)
+            network.export(folder, verbose=False)
         # from_keras_model hides why it cannot take a network with two inputs.
-        converter = tf.lite.TFLiteConverter.from_saved_model(str(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
