@@ -346,6 +346,43 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run_cli, tmp_path, monkeypatc
     assert sorted(Path().rglob("*")) == before
 
 
+LIMITED = """
+import json, resource, sys
+from cvae_edge.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for sys.argv in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as exit_:
+        print(exit_.code)
+"""
+
+
+def test_a_disk_that_takes_no_more_costs_nothing_that_was_there(tmp_path, folder):
+    """A limit on the size of files stands for the disk."""
+    np.save(tmp_path / "z.npy", np.zeros((20, 4), np.float32))
+    both = {"generate": (TINY,), "decode": (tmp_path / "z.npy", "-b", TINY)}
+    given = dict.fromkeys(("encode", "reconstruct", "score"), (folder, "-b", TINY))
+    outs = {"encode": ("a.npz",), "score": ("a.csv",)}
+    commands, there = [], {}
+    for verb, words in {**both, **given}.items():
+        for name in outs.get(verb, ("a.png", "a.npy", "f")):
+            out = tmp_path / verb / name
+            old = out / "000000.png" if name == "f" else out
+            old.parent.mkdir(parents=True, exist_ok=True)
+            old.write_text("old")
+            there[old] = "old"
+            commands.append(["cvae-edge", verb, *map(str, words), "--out", str(out)])
+    result = subprocess.run(
+        [sys.executable, "-c", LIMITED, json.dumps(commands)], capture_output=True, text=True
+    )
+    assert result.stdout.split() == ["2"] * len(commands)
+    assert result.stderr.count("File too large") == len(commands)
+    for verb in (*both, *given):
+        found = {p: p.read_text() for p in (tmp_path / verb).rglob("*") if p.is_file()}
+        assert found == {p: text for p, text in there.items() if p.is_relative_to(tmp_path / verb)}
+
+
 def test_what_was_there_is_kept_when_writing_fails(run_cli, tmp_path, monkeypatch):
     for name in ("a.png", "a.npy"):
         out = tmp_path / name

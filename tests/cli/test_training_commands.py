@@ -332,6 +332,7 @@ def test_a_full_disk_is_one_sentence(tiny_npz, tmp_path):
     assert result.returncode == 2
     assert "File too large" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()  # so that the next training may have its place
 
 
 @pytest.mark.filterwarnings("always::cvae_edge.errors.DataWarning")
