@@ -124,22 +124,34 @@ class Disk:
         return {str(path.relative_to(self.out)): path.read_bytes() for path in files}
 
 
-def try_once(disk: Disk, command: Command, share: float) -> str:
-    """Return what is wrong with a command on a full disk, or nothing."""
+class Undisturbed(NamedTuple):
+    """What a command does where there is room."""
+
+    before: Path  # a copy of what it finds
+    names: set[str]  # of what it leaves
+    need: int  # bytes, of old and new at once
+
+
+def with_room(disk: Disk, command: Command, copy: Path) -> Undisturbed:
     disk.clear()
     if command.before and disk.run(command.before):
-        return "failed with room, before"
-    before, used = disk.content(), disk.used()
+        sys.exit(disk.said.read_text())
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(disk.out, copy)
+    used = disk.used()
     if disk.run(command.words):
-        return f"failed with room: {disk.said.read_text()}"
-    names = set(disk.content())
-    # What replaces needs room for old and new at once.
-    need = disk.used() - (0 if command.before and used == disk.used() else used)
+        sys.exit(disk.said.read_text())
+    # What is replaced stays until the new one is whole.
+    need = disk.used() if disk.used() <= used else disk.used() - used
+    return Undisturbed(copy, set(disk.content()), need)
+
+
+def try_once(disk: Disk, command: Command, undisturbed: Undisturbed, share: float) -> str:
+    """Return what is wrong with a command on a full disk, or that all is right."""
     disk.clear()
-    if command.before:
-        disk.run(command.before)
-        before = disk.content()
-    disk.fill(int(share * need))
+    shutil.copytree(undisturbed.before, disk.out, dirs_exist_ok=True)
+    before = disk.content()
+    disk.fill(int(share * undisturbed.need))
     code, said = disk.run(command.words), disk.said.read_text()
     errors = [line for line in said.splitlines() if line.startswith("cvae-edge: ")]
     if code == 0 and share:
@@ -155,8 +167,8 @@ def try_once(disk: Disk, command: Command, share: float) -> str:
     begun = command.words == TRAIN and (disk.out / "run" / "config.json").exists()
     if disk.run(("train", "--resume", "--out", "OUT/run") if begun else command.words):
         return f"the next run failed: {disk.said.read_text()[-300:]}"
-    left = {name for name in set(disk.content()) ^ names if "ckpt-" not in name}
-    return f"left over or missing: {sorted(left)}" if left else ""
+    left = set(disk.content()) ^ undisturbed.names
+    return f"left over or missing: {sorted(left)}" if left else "right"
 
 
 def make_inputs(disk: Disk) -> None:
@@ -192,16 +204,19 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help="It is in its own namespace already.")
     arguments = parser.parse_args()
     if not arguments.inside:
-        command = ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv, "--inside"]
-        sys.exit(subprocess.run(command).returncode)
+        again = ["unshare", "--map-root-user", "--mount", sys.executable, *sys.argv, "--inside"]
+        sys.exit(subprocess.run(again).returncode)
     found: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         disk = Disk(Path(folder))
         try:
             make_inputs(disk)
             for name in arguments.only:
-                tries = {f"{share:.0%}": try_once(disk, COMMANDS[name], share) for share in SHARES}
-                found[name] = {share: fault or "right" for share, fault in tries.items()}
+                command = COMMANDS[name]
+                undisturbed = with_room(disk, command, Path(folder) / "copy")
+                found[name] = {
+                    f"{share:.0%}": try_once(disk, command, undisturbed, share) for share in SHARES
+                }
                 print(name, found[name], flush=True)
         finally:
             subprocess.run(["umount", disk.out], check=True)
