@@ -42,6 +42,8 @@ SCRIPTS = {
     "quantization": Script("RUN BUNDLE", "--images 50"),
     "runtime": Script("BUNDLE", "--rounds 1"),
     "recipes": Script("fast", "--epochs 1"),
+    "kills": Script("", "--tries 1 --only train"),
+    "full_disk": Script("", "--only score-s.csv"),
     "anomaly": Script("", "--digits 1 --images 1000"),
 }
 

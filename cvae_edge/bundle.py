@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cvae_edge.errors import BundleError
+from cvae_edge.folders import new_folder, restore
 from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
+from cvae_edge.writing import write_text
 
 
 class Bundle:
@@ -33,6 +34,7 @@ class Bundle:
         Raises:
             BundleError: there is none, or it is damaged, unsafe or of an unknown version.
         """
+        restore(folder)
         if not (folder / MANIFEST).is_file():
             raise BundleError(
                 f"{folder} is no bundle: it has no {MANIFEST}; cvae-edge export makes one"
@@ -86,31 +88,19 @@ def sha256_of(path: Path) -> str:
 def new_bundle(folder: Path) -> Iterator[Path]:
     """Give a temporary folder that becomes ``folder`` when the block ends without an error.
 
-    A bundle that is there already stays whole until then, and is replaced; an error or a kill
-    leaves it as it is.
+    A bundle that is there already stays whole until then, and is replaced, see ``new_folder``; an
+    error or a kill leaves it as it is.
 
     Raises:
-        BundleError: ``folder`` exists and is no bundle.
+        BundleError: ``folder`` exists and is no bundle, or another process writes it.
     """
-    import shutil  # here, because a device that only reads would wait for them at each start
-    import tempfile
-
     check_output(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        temporary.chmod(0o755)  # mkdtemp makes private folders
-        yield temporary
-        check_output(folder)
-        if folder.exists():
-            old = temporary.with_name(temporary.name + "-old")
-            folder.replace(old)
-            temporary.replace(folder)
-            shutil.rmtree(old)
-        else:
-            temporary.replace(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # gone already, unless an error came
+        with new_folder(folder) as temporary:
+            yield temporary
+            check_output(folder)
+    except BlockingIOError as error:
+        raise BundleError(f"{folder} is being written by another process: wait for it") from error
 
 
 def check_output(folder: Path) -> None:
@@ -126,7 +116,4 @@ def check_output(folder: Path) -> None:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into ``folder``, last of all its files."""
     text = json.dumps(manifest.to_dict(), indent=1, allow_nan=False) + "\n"
-    with (folder / MANIFEST).open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    write_text(folder / MANIFEST, text)

@@ -21,6 +21,10 @@ class RunError(CvaeEdgeError):
     """A run folder is missing, unfinished, damaged or another model's."""
 
 
+class RunWarning(UserWarning):
+    """A run is used although something speaks against it; the message says what."""
+
+
 class TrainingError(CvaeEdgeError):
     """Training cannot go on."""
 

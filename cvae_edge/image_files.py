@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,6 +17,7 @@ from cvae_edge.images import check_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF")  # by content; EPS would start a program
+_BROKEN_SHARE = 0.05
 _GREY = ("1", "L", "LA", "La", "I", "F")  # Pillow's modes; all of 16 bits are grey as well
 _ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 _BITS, _INVERTED, _SIGNED, _ORIENTATION = 258, 262, 339, 274  # tags of TIFF, and of EXIF
@@ -25,14 +27,39 @@ _STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the images below ``folder``, by path; hidden files and folders are passed over."""
-    return sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in SUFFIXES
-        and p.is_file()
-        and not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts)
-    )
+    """Return the images below ``folder``, by path.
+
+    Hidden files and folders are passed over. Linked folders are followed, and a folder that is
+    reached in several ways is taken once.
+    """
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        status = os.stat(place)
+        key = (status.st_dev, status.st_ino)
+        folders[:] = () if key in seen else sorted(name for name in folders if not _hidden(name))
+        if key not in seen:
+            paths = (Path(place, name) for name in names if not _hidden(name))
+            found += [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
+        seen.add(key)
+    return sorted(found)
+
+
+def require_few_broken(broken: Sequence[str], total: int) -> None:
+    """Raise DataError if so many of ``total`` images are broken that it is not the images' fault.
+
+    Args:
+        broken: what each broken image is called.
+        total: how many images there are.
+    """
+    if len(broken) > _BROKEN_SHARE * total:
+        raise DataError(
+            f"at most {_BROKEN_SHARE:.0%} of the images may be broken, got {len(broken)} of "
+            f"{total}, {broken[0]} first"
+        )
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
 
 
 def read_image(source: Path | IO[bytes], name: str = "") -> NDArray[Any]:

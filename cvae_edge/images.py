@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.errors import DataError
+from cvae_edge.writing import new_file
 
 _ALPHA_FILES = (".png", ".webp", ".tif", ".tiff")  # the other formats know no alpha
 
@@ -78,10 +78,12 @@ def image_grid(images: NDArray[Any], columns: int | None = None, gap: int = 2) -
     return grid
 
 
-def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
+def write_image(
+    path: Path, pixels: NDArray[np.uint8], scale: int = 1, durable: bool = True
+) -> None:
     """Write uint8 pixels (height, width, channels); each becomes ``scale`` x ``scale``.
 
-    A format without alpha gets the image on white.
+    A format without alpha gets the image on white. See ``new_file`` for ``durable``.
 
     Raises:
         DataError: the file cannot be written, or its ending names no image format.
@@ -93,13 +95,9 @@ def write_image(path: Path, pixels: NDArray[np.uint8], scale: int = 1) -> None:
     pixels = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     content = io.BytesIO()
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         image.save(content, Image.registered_extensions().get(path.suffix.lower(), path.suffix))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.getbuffer())
-        partial.replace(path)  # so that a full disk never costs the picture that was there
+        with new_file(path, durable) as file:
+            file.write(content.getbuffer())
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} cannot be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)

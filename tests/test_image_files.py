@@ -242,3 +242,17 @@ def test_both_turned_photographs_show_the_same():
     with Image.open(FAULTS / "exif6.png") as image:
         np.testing.assert_array_equal(turned[..., 0], np.rot90(np.asarray(image), -1))
     assert np.abs(turned - jpeg).mean() < 10
+
+
+def test_linked_folders_are_followed_once_and_hidden_files_are_no_images(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside / "a", inside / ".hidden", outside / "b"):
+        folder.mkdir(parents=True)
+        for name in ("0.png", "._0.png"):
+            Image.new("L", (8, 8)).save(folder / name)
+    (inside / "loop").symlink_to(inside)
+    (inside / "again").symlink_to(outside / "b")
+    (inside / "z").symlink_to(outside)
+    (inside / "nowhere").symlink_to(tmp_path / "nowhere")
+    found = [str(path.relative_to(inside)) for path in find_images(inside)]
+    assert found == ["a/0.png", "again/0.png"]

@@ -9,6 +9,7 @@ from cvae_edge.benchmark.plots import draw_plots
 from cvae_edge.benchmark.report import to_json, to_markdown
 from cvae_edge.benchmark.results import Results
 from cvae_edge.errors import DependencyError
+from cvae_edge.writing import write_text
 
 
 def write_report(results: Results, folder: Path) -> list[str]:
@@ -16,14 +17,13 @@ def write_report(results: Results, folder: Path) -> list[str]:
 
     The figures are written first: whatever befalls the pictures, they are safe.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(to_json(results), indent=1, allow_nan=False)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "results.json", text + "\n")
     plots: list[str] = []
     left_out = []
     try:
         plots = draw_plots(results, folder)
     except DependencyError as error:
         left_out.append(str(error))
-    (folder / "report.md").write_text(to_markdown(results, plots), encoding="utf-8")
+    write_text(folder / "report.md", to_markdown(results, plots))
     return left_out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from cvae_edge.benchmark.results import Results, Row
 from cvae_edge.benchmark.stopwatch import clock_resolution
 from cvae_edge.benchmark.turns import take_turns
 from cvae_edge.errors import BenchmarkError
+from cvae_edge.interruption import Interruption, interruption
 from cvae_edge.machine import cpu_features, gpus, installed_version, operating_system, processor
 from cvae_edge.manifest import Manifest
 from cvae_edge.runtime.engines import ENGINES
@@ -38,7 +40,7 @@ def measure(
 ) -> Results:
     """Measure a bundle's files on this machine.
 
-    Ctrl-C ends it early, and what was measured until then is returned, marked as interrupted.
+    Ctrl-C and SIGTERM end it early; what was measured until then is returned and marked.
 
     Args:
         source: the bundle's folder or .zip; None for the default bundle.
@@ -65,10 +67,12 @@ def measure(
         clock_seconds=clock_resolution(),
         rows=[_row(bundle.manifest, c) for c in plan.configurations],
     )
-    try:
-        _measure_all(str(source), results, on_progress, alive)
-    except KeyboardInterrupt:
-        results.interrupted = True
+    # An interrupt that Python ignores, in a destructor or a callback, is found at the next turn.
+    with interruption(at_once=True) as asked:
+        try:
+            _measure_all(str(source), results, on_progress, alive, asked)
+        except KeyboardInterrupt:
+            results.interrupted = asked.signal or signal.SIGINT
     results.rows = [row for row in results.rows if row.rounds_ms or row.status == "failed"]
     failed = [row for row in results.rows if row.status == "failed"]
     if failed and len(failed) == len(results.rows) and not results.interrupted:
@@ -120,7 +124,9 @@ def _number(value: object) -> float | None:
     return float(value) if type(value) in (int, float) and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
-def _measure_all(source: str, results: Results, on_progress: Progress, alive: int) -> None:
+def _measure_all(
+    source: str, results: Results, on_progress: Progress, alive: int, asked: Interruption
+) -> None:
     groups = list(_groups(results.rows, min(alive, _room())))
     seconds = results.request.min_seconds
     total = (len(results.rows) + len(groups)) * (_START + seconds)
@@ -128,6 +134,8 @@ def _measure_all(source: str, results: Results, on_progress: Progress, alive: in
 
     def advance(share: float, now: str) -> None:
         nonlocal done
+        if asked.signal is not None:
+            raise KeyboardInterrupt
         done += share
         on_progress(min(done, total), total, now)
 

@@ -9,6 +9,7 @@ from typing import Any
 from cvae_edge.benchmark.results import Results, Row
 from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import DependencyError
+from cvae_edge.writing import new_file
 
 LOSS, BATCH = "loss-against-latency.png", "latency-against-batch.png"
 _COLOURS = ("#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7", "#56b4e9")  # by precision
@@ -52,7 +53,8 @@ def draw_plots(results: Results, folder: Path) -> list[str]:
                 *axes.get_legend_handles_labels()[0],
             ]
             figure.legend(handles=handles, loc="outside right upper", frameon=False)
-            figure.savefig(folder / name, dpi=120)
+            with new_file(folder / name, durable=False) as file:
+                figure.savefig(file, format="png", dpi=120)
             drawn.append(name)
     return drawn
 

@@ -53,7 +53,7 @@ def to_json(results: Results) -> dict[str, Any]:
         "bundle": results.source,
         "model": results.manifest.name,
         "request": dataclasses.asdict(request),
-        "interrupted": results.interrupted,
+        "interrupted": bool(results.interrupted),
         "advice": sentences(results),
         "rule": RULE,
         "machine": results.machine,

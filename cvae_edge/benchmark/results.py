@@ -74,7 +74,7 @@ class Results:
     clock_seconds: float  # the clock's smallest step
     rows: list[Row] = field(default_factory=list)
     noise: dict[int, Noise] = field(default_factory=dict)  # by batch
-    interrupted: bool = False
+    interrupted: int = 0  # the signal that ended it early
 
     def of(self, batch: int, *statuses: Status) -> list[Row]:
         """Return the rows of a batch in one of the states, as measured if none is named."""

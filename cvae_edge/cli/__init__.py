@@ -7,7 +7,9 @@ device-side commands work where TensorFlow is not installed.
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
+from typing import Any
 
 import typer
 
@@ -20,7 +22,7 @@ from cvae_edge.cli import (
     quickstart,
     training,
 )
-from cvae_edge.cli.output import print_error, print_warning
+from cvae_edge.cli.output import INTERRUPTED, discard_output, print_error, print_warning
 from cvae_edge.errors import CvaeEdgeError
 from cvae_edge.version import __version__
 
@@ -45,17 +47,43 @@ for _commands in (quickstart, training, importing, exporting, device, benchmarki
 
 
 def main() -> None:
-    """Run the command line; what a user can cause is one sentence on standard error and exit 2."""
+    """Run the command line and exit: 0 fine, 1 anomalies found, 2 an error, 128 + n signal n.
+
+    What a user can cause is one sentence on standard error; the rest is a traceback.
+    """
     warnings.showwarning = print_warning
     try:
         app()
-    except CvaeEdgeError as error:
+    except BaseException as raised:
+        sys.exit(_exit_code(_cause(raised)))
+
+
+def _cause(raised: BaseException) -> BaseException:
+    """Return what ended a command, where typer or rich made an exit with 1 of it."""
+    error: BaseException | None = raised
+    while isinstance(raised, SystemExit) and raised.code == 1 and error is not None:
+        if isinstance(error, OSError | KeyboardInterrupt):
+            return error
+        error = error.__cause__ or error.__context__
+    return raised
+
+
+def _exit_code(error: BaseException) -> Any:
+    """Say what happened, unless it is an exit, and return the process's exit code."""
+    if isinstance(error, SystemExit):
+        return error.code
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, CvaeEdgeError):
         print_error(str(error))
-        sys.exit(2)
-    except OSError as error:
+    elif isinstance(error, BrokenPipeError):
+        discard_output()  # or Python would try to write the rest of it when it ends
+        print_error("standard output was closed before all was written")
+    elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         print_error(f"{where}{error.strerror or error}")
-        sys.exit(2)
-    except MemoryError as error:
+    elif isinstance(error, MemoryError):
         print_error(f"not enough memory: {error}")
-        sys.exit(2)
+    else:
+        traceback.print_exception(error)
+    return 2

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, print_error, print_json, print_table, progress_bar
+from cvae_edge.cli.output import (
+    BUNDLE_HELP,
+    print_error,
+    print_json,
+    print_table,
+    progress_bar,
+)
 from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import require
 from cvae_edge.runtime.engines import known_providers
@@ -17,7 +23,6 @@ if TYPE_CHECKING:
     from cvae_edge.benchmark.plan import Request
     from cvae_edge.benchmark.results import Results
 
-_INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 _WIDE = 132  # columns of a terminal that all figures fit into
 _NARROW = ("file", "batch", "threads", "p50 ms", "ratio", "img/s", "nats")
 
@@ -59,7 +64,7 @@ def benchmark(
 
         for skipped in write_report(results, out):
             print_error(skipped)
-    raise typer.Exit(_INTERRUPTED if results.interrupted else 0)
+    raise typer.Exit(128 + results.interrupted if results.interrupted else 0)
 
 
 def _request(

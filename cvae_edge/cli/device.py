@@ -73,9 +73,12 @@ def encode(
     model = _load(bundle, precision, format, threads, provider, out, json, (".npz",))
     from cvae_edge.runtime.outputs import write_arrays
 
-    x = _read(images, model, resize).images
-    write_arrays(out, **model.encode(x)._asdict())
-    _report(f"{len(x)} posteriors in {out}", json, out, images=len(x), model=str(model))
+    named = _read(images, model, resize, skip_broken=True)
+    posterior = model.encode(named.images)._asdict()
+    rows = {name: named.in_rows(values) for name, values in posterior.items()}
+    write_arrays(out, inputs=named.files, **rows)
+    n = len(named.names)
+    _report(f"{n} posteriors in {out}", json, out, images=n, model=str(model))
 
 
 def decode(
@@ -95,7 +98,7 @@ def decode(
     from cvae_edge.runtime.outputs import write_images
 
     x_recon = model.decode(read_latents(latents, model.latent_dim))
-    done = write_images(out, x_recon, columns)
+    done = write_images(out, x_recon, columns, inputs=[latents])
     _report(done, json, out, images=len(x_recon), model=str(model))
 
 
@@ -116,9 +119,10 @@ def reconstruct(
     model = _load(bundle, precision, format, threads, provider, out, json)
     from cvae_edge.runtime.outputs import write_pairs
 
-    x = _read(images, model, resize).images
-    done = write_pairs(out, x, model.reconstruct(x, seed, sample=not mean))
-    _report(done, json, out, images=len(x), seed=seed, model=str(model))
+    named = _read(images, model, resize, skip_broken=True)
+    x_recon = model.reconstruct(named.images, seed, sample=not mean)
+    done = write_pairs(out, named, x_recon)
+    _report(done, json, out, images=len(x_recon), seed=seed, model=str(model))
 
 
 def interpolate(
@@ -139,9 +143,10 @@ def interpolate(
     model = _load(bundle, precision, format, threads, provider, out, json)
     from cvae_edge.runtime.outputs import write_images
 
-    x_a, x_b = (_read([name], model, resize).images for name in (first, second))
-    rows = model.interpolate(x_a, x_b, steps, path)  # type: ignore[arg-type] # checked there
-    done = write_images(out, rows.reshape(-1, *model.image_shape), columns=steps)
+    a, b = (_read([name], model, resize) for name in (first, second))
+    rows = model.interpolate(a.images, b.images, steps, path)  # type: ignore[arg-type] # checked there
+    x_recon = rows.reshape(-1, *model.image_shape)
+    done = write_images(out, x_recon, columns=steps, inputs=[*a.files, *b.files])
     _report(done, json, out, images=len(rows), steps=steps, path=path, model=str(model))
 
 
@@ -171,13 +176,14 @@ def score(
         f"--threshold {threshold} --percentile {percentile} --reference {reference}",
     )
     if reference is not None and percentile is not None:
-        normal = _read([reference], model, resize).images
+        normal = _read([reference], model, resize, skip_broken=True).images
         threshold = fit_threshold(model.score(normal, samples, seed), percentile)
-    scores = score_images(model, _read(images, model, resize), samples, seed, threshold)
+    named = _read(images, model, resize, skip_broken=True)
+    scores = score_images(model, named, samples, seed, threshold)
     if json:
         print_json(scores.to_dict())
     if not json or out != "-":
-        write_scores(out, scores)
+        write_scores(out, scores, named.files)
     if not json:
         typer.echo(f"Scores are in {scores.unit}.", err=out == "-")
     raise typer.Exit(1 if scores.anomalies else 0)
@@ -207,11 +213,13 @@ def _load(
         )
 
 
-def _read(sources: list[str], model: EdgeCVAE, resize: bool) -> NamedImages:
+def _read(
+    sources: list[str], model: EdgeCVAE, resize: bool, skip_broken: bool = False
+) -> NamedImages:
     from cvae_edge.runtime.inputs import read_images
 
     with _counter("reading images") as count:
-        return read_images(sources, model.manifest.pixels, resize, count)
+        return read_images(sources, model.manifest.pixels, resize, count, skip_broken)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ def evaluate(
     format: str = typer.Option("onnx", help="Of a bundle: onnx or tflite."),
     encoder: str = typer.Option("float32", help="Of a bundle: the encoder's precision."),
     decoder: str = typer.Option("float32", help="Of a bundle: the decoder's precision."),
-    data: str | None = typer.Option(None, help="Of a bundle: data to use instead of its own."),
+    data: str | None = typer.Option(None, help="Data to use instead of its own."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Evaluate the ELBO and the importance-weighted bound on test images."""
@@ -46,7 +46,7 @@ def evaluate(
                 target, parts, data, samples, seed, on_batch
             )
         else:
-            result, likelihood, binarize = _evaluate_run(target, samples, seed, on_batch)
+            result, likelihood, binarize = _evaluate_run(target, data, samples, seed, on_batch)
     nats = unit(likelihood.name, binarize)
     if json:
         print_json({**result._asdict(), "likelihood": likelihood.name, "unit": nats})
@@ -73,15 +73,20 @@ def _evaluate_files(
 
 
 def _evaluate_run(
-    target: Path, samples: int, seed: int, on_batch: Callable[[int, int], None]
+    target: Path,
+    data: str | None,
+    samples: int,
+    seed: int,
+    on_batch: Callable[[int, int], None],
 ) -> Evaluated:
     need_tensorflow()
-    from cvae_edge.training.evaluate import evaluate_run
+    from cvae_edge.training.evaluate import evaluate_run, load_run_data
     from cvae_edge.training.run import Run
 
-    result = evaluate_run(target, samples, seed, on_batch)
     run = Run.open(target)
-    return result, run.likelihood(), (run.summary or {})["binarize"]
+    dataset = load_run_data(run, data)
+    result = evaluate_run(run, dataset, samples, seed, on_batch)
+    return result, run.likelihood(), dataset.binarize
 
 
 def print_evaluation(title: str, result: Evaluation, unit: str) -> None:

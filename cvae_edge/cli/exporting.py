@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    run: Path = typer.Argument(DEFAULT_RUN, help="A finished run folder."),
+    run: Path = typer.Argument(DEFAULT_RUN, help="A run folder."),
     format: str = typer.Option("all", help="onnx, tflite, both with a comma, or all."),
     fused: bool = typer.Option(True, help="Also reconstruct: both halves in one file."),
     quantize: str = typer.Option(
@@ -38,6 +38,7 @@ def export(
     ),
     opset: int | None = typer.Option(None, help="ONNX operator set."),
     io: str = typer.Option("float32", help="Inputs and outputs of int8 TFLite: float32 or int8."),
+    data: str | None = typer.Option(None, help="Where the run's data is, if it was moved."),
     calibration_samples: int = typer.Option(500, help="Training images that set int8's ranges."),
     out: Path | None = typer.Option(
         None, help="The bundle; by default export/ and the run's name."
@@ -59,6 +60,7 @@ def export(
             out or Path("export") / run.name,
             formats,
             ("float32", *wanted),
+            data=data,
             fused=fused,
             lowering=lowering,
             max_elbo_drop=max_elbo_drop,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+INTERRUPTED = 128 + 2  # what a shell says of a program that Ctrl-C ended
 BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
 
 
@@ -64,6 +66,11 @@ def print_table(
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     Console(width=width).print(table)
+
+
+def discard_output() -> None:
+    """Have what is still to be written to standard output thrown away."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def make_plan(
     what differs.
 
     Args:
-        resumed: the folder of a run to continue, if it is there.
+        resumed: the folder of a run to continue.
         recipe: of ``RECIPES``; None takes the preset's.
         model_options: preset, latent_dim and width.
         data_options: fields of ``DataConfig``.
@@ -67,6 +67,7 @@ def make_plan(
     Raises:
         ConfigError: an option has no such value.
         DataError: the data cannot be read.
+        RunError: there is no run to continue.
     """
     from cvae_edge.architectures.presets import PRESETS, default_preset
     from cvae_edge.config import OWN, RECIPES, DataConfig, ModelConfig
@@ -74,7 +75,7 @@ def make_plan(
     from cvae_edge.likelihoods import default_likelihood
     from cvae_edge.training.run import RunConfig
 
-    if resumed is not None and resumed.exists():
+    if resumed is not None:
         return _resume(resumed, recipe, model_options, data_options, train_options, own)
     data = DataConfig(**_given(data_options))
     dataset = load_dataset(data)

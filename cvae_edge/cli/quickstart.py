@@ -28,7 +28,7 @@ def quickstart(
     started = time.monotonic()
     need_tensorflow()
     typer.echo(f"Training {epochs} epochs on the packaged MNIST into {_RUN}.")
-    resumed = _RUN if _RUN.exists() else None
+    resumed = _RUN if (_RUN / "config.json").exists() else None
     model_options = {"preset": "seed"}
     plan = make_plan(resumed, None, model_options, {}, {"epochs": epochs})
     run = run_training(_RUN, plan, resume=resumed is not None)

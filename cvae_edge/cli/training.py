@@ -48,7 +48,10 @@ def train(
         None, help="How to train: fast (preset seed's default), general (of the rest), or seed."
     ),
     out: Path = typer.Option(DEFAULT_RUN, help="The run folder."),
-    resume: bool = typer.Option(False, help="Continue the run in --out with its own settings."),
+    resume: bool = typer.Option(
+        False,
+        help="Continue the run in --out with its own settings; a finished one with more --epochs.",
+    ),
     epochs: int | None = typer.Option(None, help="Overrides the recipe's."),
     batch_size: int | None = typer.Option(None, help="Images a step, over all devices."),
     learning_rate: float | None = typer.Option(None, help="Adam's, at its peak."),
@@ -101,7 +104,7 @@ def train(
 
 
 def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default") -> Run:
-    """Train under a progress bar; exit with 130 after Ctrl-C, saying how to go on."""
+    """Train under a progress bar; after Ctrl-C or SIGTERM exit and say how to go on."""
     from cvae_edge.training.launch import Stopped, train
 
     models = (plan.vae.encoder, plan.vae.decoder) if plan.vae else None
@@ -119,10 +122,10 @@ def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default")
                 on_progress=narrator.on_progress,
                 on_epoch=narrator.on_epoch,
             )
-        except Stopped:
+        except Stopped as stopped:
             bar.stop()
             typer.echo(f"\nStopped and saved. Continue with: {_resume_command(out)}", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(128 + stopped.signal) from None
 
 
 class _Narrator:

@@ -54,7 +54,9 @@ def find_idx(folder: Path) -> list[Path]:
     return sorted(
         p
         for p in folder.iterdir()
-        if re.search(r"[-._]idx[1-4][-._]ubyte(\.gz)?$", p.name) and p.is_file()
+        if not p.name.startswith(".")  # a Mac's copy of attributes, say
+        and re.search(r"[-._]idx[1-4][-._]ubyte(\.gz)?$", p.name)
+        and p.is_file()
     )
 
 
@@ -107,8 +109,9 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
 
 def _split(images: Any, labels: Any, what: str) -> Split:
     images = check_images(images, what)
-    if labels is not None and labels.shape == (len(images), 1):
-        labels = labels[:, 0]  # as keras.datasets has them
+    if labels is not None and labels.ndim > 1 and len(labels) == len(images):
+        # One column is how keras.datasets has them; nothing asks for labels of another form.
+        labels = labels[:, 0] if labels.shape == (len(images), 1) else None
     if labels is not None and labels.shape != (len(images),):
         raise DataError(f"{what} must have one label an image: {len(images)}, got {labels.shape}")
     return Split(images, labels)

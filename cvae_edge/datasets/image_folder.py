@@ -16,10 +16,8 @@ from cvae_edge.config import DataConfig
 from cvae_edge.datasets.dataset import Split
 from cvae_edge.errors import DataError, DataWarning
 from cvae_edge.fitting import fit_images
-from cvae_edge.image_files import SUFFIXES, find_images, read_image
+from cvae_edge.image_files import SUFFIXES, find_images, read_image, require_few_broken
 from cvae_edge.preprocess import Pixels
-
-_BROKEN_SHARE = 0.05  # more than this and the folder, not a file, is wrong
 
 
 def read_folder(folder: Path, config: DataConfig) -> Split:
@@ -41,11 +39,7 @@ def read_folder(folder: Path, config: DataConfig) -> Split:
     if not paths:
         raise DataError(f"{folder} must hold IDX files or images ({', '.join(SUFFIXES)}), got none")
     fitted, kinds, broken = _read(paths, config, config.channels)
-    if len(broken) > _BROKEN_SHARE * len(paths):
-        raise DataError(
-            f"at most 5% of a folder's images may be broken, got {len(broken)} of {len(paths)} "
-            f"in {folder}, {broken[0].name} first"
-        )
+    require_few_broken([str(path) for path in broken], len(paths))
     if config.channels is None and len(kinds) > 1:
         channels = _most_common(kinds)
         if channels != fitted[0].shape[3]:  # the first image, which decided, is of the fewer

@@ -14,6 +14,7 @@ from cvae_edge.datasets.dataset import Split
 from cvae_edge.datasets.files import read_idx_folder
 from cvae_edge.errors import DataError
 from cvae_edge.preprocess import threshold
+from cvae_edge.writing import new_file
 
 PATH = Path(__file__).with_name("mnist.npz")
 _SHAPE = (28, 28, 1)
@@ -41,6 +42,7 @@ def pack_mnist(folder: Path, out: Path = PATH) -> None:
         np.packbits(threshold(split.images).astype(bool).reshape(len(split), -1), axis=1)
         for split in (train, test)
     )
-    np.savez_compressed(
-        out, x_train=x_train, y_train=train.labels, x_test=x_test, y_test=test.labels
-    )
+    with new_file(out) as file:
+        np.savez_compressed(
+            file, x_train=x_train, y_train=train.labels, x_test=x_test, y_test=test.labels
+        )

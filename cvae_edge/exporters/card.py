@@ -16,6 +16,7 @@ from cvae_edge.images import image_grid, write_image
 from cvae_edge.likelihoods import unit
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.sigmoid import sigmoid
+from cvae_edge.writing import write_text
 
 SAMPLES = "samples.png"
 RECONSTRUCTIONS = "reconstructions.png"
@@ -70,7 +71,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         f"![64 draws from the prior]({SAMPLES})",
         "",
         "    cvae-edge verify .        # does this machine compute what it should?",
-        "    cvae-edge generate . -n 64 --out samples.png",
+        "    cvae-edge generate . -n 64 --out more.png",
         "",
         "The encoder maps `x` to `mean` and `logvar`; z = mean + exp(logvar / 2) * eps; the "
         "decoder maps `z` to `x_logits`, whose sigmoid is the image. `reconstruct` does all of it, "
@@ -99,7 +100,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         f"Rows: {', '.join(rows)}.",
         "",
     ]
-    (folder / CARD).write_text("\n".join(lines), "utf-8")
+    write_text(folder / CARD, "\n".join(lines))
 
 
 def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:

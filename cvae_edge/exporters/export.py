@@ -1,4 +1,4 @@
-"""From a finished run to a bundle."""
+"""From a run to a bundle."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from cvae_edge.exporters.measurement import (
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject, load_subject
+from cvae_edge.folders import temporary_files
 from cvae_edge.manifest import GOLDEN, Manifest
 from cvae_edge.model_config import ModelShape
 from cvae_edge.training.run import Run
 from cvae_edge.version import __version__
+from cvae_edge.writing import new_file, write_bytes
 
 _GOLDEN_IMAGES = 16
 _TOOLS = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
@@ -43,22 +45,25 @@ class ExportResult:
     failures: dict[str, str]  # by file: why it was left out, in a sentence
 
 
+@temporary_files()
 def export_bundle(
     run: Path | Run,
     out: Path,
     formats: Sequence[str] = ("onnx", "tflite"),
     precisions: Sequence[str] = ("float32",),
     *,
+    data: str | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
     **options: Any,
 ) -> ExportResult:
-    """Export a finished run.
+    """Export a run, a finished one or the best weights of an unfinished one.
 
     Args:
-        run: a finished run, or its folder; ``import_models`` makes one of Keras models.
+        run: a run, or its folder; ``import_models`` makes one of Keras models.
         out: the bundle's folder; a bundle that is there stays until the new one is whole.
         formats: some of ``TARGETS``.
         precisions: beside float32, which is always exported.
+        data: where the run's data is now; None for where it was.
         on_stage: called with a few words as each stage begins.
         **options: further fields of ``Settings``.
 
@@ -68,14 +73,14 @@ def export_bundle(
 
     Raises:
         ConfigError: an unknown format or precision, or another option out of range.
-        RunError, DataError: the run is unfinished or damaged, or its data is not there.
+        RunError, DataError: the run has no weights or is damaged, or its data is not there.
         BundleError: ``out`` exists and is no bundle.
         ParityError: a float32 file is not the trained model.
     """
     settings = Settings(formats, precisions, **options)
     check_output(out)
     on_stage("loading the run")
-    subject = load_subject(run if isinstance(run, Run) else Run.open(run))
+    subject = load_subject(run if isinstance(run, Run) else Run.open(run), data)
     builder = Builder(subject, settings)
     elbos = Elbos(subject, settings.held_out)
     drop = settings.max_elbo_drop
@@ -128,7 +133,7 @@ def _write(
     folder: Path, name: str, subject: Subject, exported: list[Exported], report: dict[str, Any]
 ) -> Manifest:
     for e in exported:
-        (folder / e.artifact.file).write_bytes(e.content)
+        write_bytes(folder / e.artifact.file, e.content)
     _write_golden(folder, subject.reference.take(_GOLDEN_IMAGES), exported)
     decoder = next(e.graph for e in exported if e.artifact.role == "decoder")
     card.draw_samples(decoder, subject.vae.latent_dim, folder)
@@ -157,4 +162,5 @@ def _write_golden(folder: Path, reference: Reference, exported: list[Exported]) 
     for e in exported:
         outputs = e.graph(**reference.inputs(e.artifact.role))
         arrays |= {f"{e.artifact.file}/{name}": value for name, value in outputs.items()}
-    np.savez_compressed(folder / GOLDEN, **arrays)  # type: ignore[arg-type]
+    with new_file(folder / GOLDEN) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -9,15 +9,14 @@ import keras
 
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.codec import Codec, Graph
-from cvae_edge.datasets import Dataset, Split, load_dataset
-from cvae_edge.errors import DataError
+from cvae_edge.datasets import Dataset, Split
 from cvae_edge.exporters.parity import IMAGES, Reference, make_reference
 from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.fuse import fuse
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.likelihoods import Likelihood
 from cvae_edge.preprocess import Binarize
-from cvae_edge.training.evaluate import trained_codec
+from cvae_edge.training.evaluate import load_run_data, trained_codec
 from cvae_edge.training.run import Run
 
 
@@ -65,20 +64,19 @@ class Subject:
         }
 
 
-def load_subject(run: Run) -> Subject:
-    """Load a finished run.
+def load_subject(run: Run, data: str | None = None) -> Subject:
+    """Load a run, with its data from where it is now or from ``data``.
+
+    Warns:
+        RunWarning: it is unfinished.
+        DataWarning: its data is no longer what it was trained on.
 
     Raises:
-        RunError: it is unfinished, or its weights are damaged or NaN.
-        DataError: its data cannot be read, or is no longer of the model's shape.
+        RunError: it has no weights yet, or they are damaged or NaN.
+        DataError: its data cannot be read, or is not of the model's shape.
     """
     vae = run.vae()
-    dataset = load_dataset(run.config.data)
-    if dataset.image_shape != vae.image_shape:
-        raise DataError(
-            f"the data of {run.folder} must have images of {vae.image_shape}, as the model was "
-            f"trained on, got {dataset.image_shape}"
-        )
+    dataset = load_run_data(run, data)
     trained = trained_codec(vae)
     reference = make_reference(trained, dataset.test.images[:IMAGES], dataset.binarize)
     encoder, decoder = (fold(normalize(half)) for half in (vae.encoder, vae.decoder))

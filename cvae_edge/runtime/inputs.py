@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
-from cvae_edge.errors import DataError
+from cvae_edge.errors import DataError, DataWarning
 from cvae_edge.fitting import fit_images
-from cvae_edge.image_files import SUFFIXES, find_images, read_image
+from cvae_edge.image_files import SUFFIXES, find_images, read_image, require_few_broken
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.arguments import as_batch, as_latents
 from cvae_edge.runtime.memory import require_memory
@@ -30,7 +31,23 @@ class NamedImages(NamedTuple):
     """Images and what to call each."""
 
     names: list[str]
-    images: NDArray[Any]  # (n, h, w, c), uint8 or float32
+    images: NDArray[Any]  # (n, h, w, c), uint8 or float32; those that are not broken
+    broken: dict[int, str]  # by index in ``names``: why an image has none
+    paths: list[str]  # of each, within the folder that was named
+    files: list[str]  # all that were read
+
+    def in_rows(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return values (n, ...) of the images as a row a name: NaN where an image is broken."""
+        if not self.broken:
+            return values
+        kept = [i for i in range(len(self.names)) if i not in self.broken]
+        rows = np.full((len(self.names), *values.shape[1:]), np.nan, values.dtype)
+        rows[kept] = values
+        return rows
+
+
+class _BrokenImageError(DataError):
+    """A file that ought to be an image and is not."""
 
 
 def read_images(
@@ -38,6 +55,7 @@ def read_images(
     pixels: Pixels,
     resize: bool = False,
     on_file: Callable[[int, int], None] = lambda done, total: None,
+    skip_broken: bool = False,
 ) -> NamedImages:
     """Read the images a model takes, in the order of ``sources``.
 
@@ -47,25 +65,41 @@ def read_images(
         pixels: what the model takes, and how images become that.
         resize: make images of other sizes fit, as ``pixels`` says; other channels always are.
         on_file: called after each file with the files read and their total.
+        skip_broken: go on where up to 5% of the image files cannot be read.
 
     Warns:
-        DataWarning: see ``fit_images`` and ``read_image``.
+        DataWarning: an image was skipped; and see ``fit_images`` and ``read_image``.
 
     Raises:
         DataError: something cannot be read, or is not what the model takes.
     """
     files = [file for source in sources for file in _expand(source)]
     names: list[str] = []
+    paths: list[str] = []
+    broken: dict[int, str] = {}
 
     def parts() -> Iterator[tuple[str, NDArray[Any]]]:
-        for i, file in enumerate(files, 1):
-            part = _read_file(file, pixels.image_shape)
-            names.extend(part.names)
-            yield file, part.images
+        for i, (file, path) in enumerate(files, 1):
+            try:
+                numbers, images = _read_file(file, pixels.image_shape)
+            except _BrokenImageError as error:
+                if not skip_broken or len(files) == 1:
+                    raise
+                broken[len(names)] = str(error)
+                names.append(file)
+                paths.append(path)
+            else:
+                names.extend(f"{file}{number}" for number in numbers)
+                paths.extend(f"{path}{number}" for number in numbers)
+                yield file, images
             on_file(i, len(files))
+        require_few_broken([names[i] for i in broken], len(files))
+        for reason in broken.values():
+            warnings.warn(f"skipped: {reason}", DataWarning, stacklevel=2)
 
     arrays = fit_images(parts(), pixels, None if resize else "--resize")
-    return NamedImages(names, arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+    images = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return NamedImages(names, images, broken, paths, [file for file, _ in files])
 
 
 def read_latents(source: str, latent_dim: int) -> Array:
@@ -78,27 +112,34 @@ def read_latents(source: str, latent_dim: int) -> Array:
         return as_latents(_read_array(content, source, ("z", "mean")), latent_dim)
 
 
-def _expand(source: str) -> list[str]:
-    if source == STANDARD or not Path(source).is_dir():
-        return [source]
-    paths = find_images(Path(source))
+def _expand(source: str) -> list[tuple[str, str]]:
+    """Return the files of a source, each with its path within it."""
+    if source == STANDARD:
+        return [(source, "stdin")]
+    folder = Path(source)
+    if not folder.is_dir():
+        if not folder.is_file():
+            raise DataError(f"{source} is {'no file' if folder.exists() else 'not there'}")
+        return [(source, folder.name)]
+    paths = find_images(folder)
     if not paths:
         raise DataError(f"{source} must hold images ({', '.join(SUFFIXES)}), got none")
-    return [str(path) for path in paths]
+    return [(str(path), str(path.relative_to(folder))) for path in paths]
 
 
-def _read_file(file: str, image_shape: tuple[int, int, int]) -> NamedImages:
-    """Read one file's images, of their own size and channels."""
+def _read_file(file: str, image_shape: tuple[int, int, int]) -> tuple[list[str], NDArray[Any]]:
+    """Read one file's images, of their own size and channels, and the numbers that they go by."""
     with _opened(file) as content:
         is_array = content.read(4) in _ARRAY_BYTES or Path(file).suffix.lower() in ARRAYS
         content.seek(0)
         try:
             if not is_array:
-                return NamedImages([file], read_image(content, file)[np.newaxis])
+                return [""], read_image(content, file)[np.newaxis]
             images = as_batch(_read_array(content, file, ("x", "x_recon")), image_shape)
-            return NamedImages([f"{file}[{i}]" for i in range(len(images))], images)
+            return [f"[{i}]" for i in range(len(images))], images
         except DataError as error:
-            raise DataError(f"{file}: {error}") from error
+            kind = DataError if is_array else _BrokenImageError
+            raise kind(f"{file}: {error}") from error
 
 
 @contextmanager

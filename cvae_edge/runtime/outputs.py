@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
-import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +14,10 @@ from numpy.typing import NDArray
 from cvae_edge.errors import DataError
 from cvae_edge.image_files import SUFFIXES
 from cvae_edge.images import image_grid, to_pixels, write_image
-from cvae_edge.runtime.inputs import ARRAYS, STANDARD
+from cvae_edge.runtime.inputs import ARRAYS, STANDARD, NamedImages
 from cvae_edge.runtime.memory import require_memory
+from cvae_edge.runtime.names import output_names, require_apart
+from cvae_edge.writing import new_file, write_standard
 
 
 def check_output(out: str, endings: tuple[str, ...] = ()) -> str:
@@ -45,7 +45,15 @@ def check_output(out: str, endings: tuple[str, ...] = ()) -> str:
     raise DataError(f"--out must end in {allowed}{folder}, or be -, got {out!r}")
 
 
-def write_images(out: str, images: NDArray[Any], columns: int | None = None, start: int = 0) -> str:
+def write_images(
+    out: str,
+    images: NDArray[Any],
+    columns: int | None = None,
+    start: int = 0,
+    *,
+    names: Sequence[str] | None = None,
+    inputs: Sequence[str] = (),
+) -> str:
     """Write images (n, h, w, c) in [0, 1] and return what was written, in words.
 
     Args:
@@ -53,18 +61,24 @@ def write_images(out: str, images: NDArray[Any], columns: int | None = None, sta
             them as ``x_recon``, a folder gets one .png an image.
         images: the images.
         columns: of a grid; None makes it square.
-        start: the number of the first single image.
+        start: the number of the first single image, by which they are called.
+        names: what single images are called instead.
+        inputs: files that must not be overwritten.
 
     Raises:
-        DataError: ``out`` has another ending, or cannot be written.
+        DataError: ``out`` has another ending, or cannot be written, or is one of ``inputs``.
     """
     kind = check_output(out)
     if kind == "array":
-        write_arrays(out, x_recon=images)
+        write_arrays(out, inputs=inputs, x_recon=images)
     elif kind == "folder":
-        for i, image in enumerate(images, start):
-            write_image(Path(out) / f"{i:06d}.png", to_pixels(image))
+        called = names or [f"{i:06d}" for i in range(start, start + len(images))]
+        paths = [Path(out) / f"{name}.png" for name in called]
+        require_apart(paths, inputs)
+        for path, image in zip(paths, images, strict=True):
+            write_image(path, to_pixels(image), durable=False)
     else:
+        require_apart([Path(out)], inputs)
         single = len(images) == 1
         write_image(Path(out), to_pixels(images[0]) if single else image_grid(images, columns))
     return _said(len(images), out)
@@ -105,13 +119,21 @@ def write_batches(
     return _said(n, out) if images is None else write_images(out, images, columns)
 
 
-def write_pairs(out: str, x: NDArray[Any], x_recon: NDArray[Any]) -> str:
-    """Write reconstructions; in a picture each stands to the right of its image."""
-    if check_output(out) != "picture":
-        return write_images(out, x_recon)
+def write_pairs(out: str, named: NamedImages, x_recon: NDArray[Any]) -> str:
+    """Write reconstructions of images; in a picture each stands to the right of its image.
+
+    In a folder they are called as the images are; in an array a broken image's row is NaN.
+    """
+    kind = check_output(out)
+    if kind == "array":
+        return write_images(out, named.in_rows(x_recon), inputs=named.files)
+    if kind == "folder":
+        kept = [path for i, path in enumerate(named.paths) if i not in named.broken]
+        return write_images(out, x_recon, names=output_names(kept), inputs=named.files)
+    x = named.images
     pairs = np.stack([to_pixels(x), to_pixels(x_recon)], axis=1)  # (n, 2, h, w, c)
     columns = 2 * -(-int(np.ceil(np.sqrt(2 * len(x)))) // 2)
-    write_images(out, pairs.reshape(-1, *x.shape[1:]), columns)
+    write_images(out, pairs.reshape(-1, *x.shape[1:]), columns, inputs=named.files)
     return _said(len(x), out)
 
 
@@ -120,16 +142,17 @@ def _said(n: int, out: str) -> str:
     return f"{n} image{'s' if n > 1 else ''} in {where}"
 
 
-def write_arrays(out: str, **arrays: NDArray[Any]) -> None:
+def write_arrays(out: str, *, inputs: Sequence[str] = (), **arrays: NDArray[Any]) -> None:
     """Write arrays to .npz, or one array to .npy; - is standard output, .npy for one array.
 
     Raises:
-        DataError: several arrays for an .npy file.
+        DataError: several arrays for an .npy file, or ``out`` is one of ``inputs``.
         OSError: the file cannot be written; one that was there before is kept.
     """
     single = next(iter(arrays.values())) if len(arrays) == 1 else None
     if Path(out).suffix.lower() == ".npy" and single is None:
         raise DataError(f"{' and '.join(arrays)} need an .npz file, got {out}")
+    require_apart([Path(out)], inputs)
     with _binary(out) as file:
         if single is not None and Path(out).suffix.lower() != ".npz":
             np.save(file, single, allow_pickle=False)
@@ -143,15 +166,7 @@ def _binary(out: str) -> Iterator[IO[bytes]]:
     if out == STANDARD:
         buffer = io.BytesIO()  # numpy seeks in what it writes, and a pipe cannot
         yield buffer
-        sys.stdout.buffer.write(buffer.getbuffer())
-        sys.stdout.buffer.flush()
+        write_standard(buffer.getbuffer())
         return
-    path = Path(out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with new_file(Path(out)) as file:
+        yield file

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
+from cvae_edge.runtime.names import require_apart
+from cvae_edge.writing import to_bytes, write_standard, write_text
 
 _COLUMNS = ("elbo_at_mean", "elbo", "kl", "reconstruction", "iwae")  # those that there are
 
@@ -26,6 +29,7 @@ class Scores:
     """Images and how likely the model finds them."""
 
     names: list[str]
+    broken: dict[int, str]  # by index: why an image has no score; its bounds are NaN
     bounds: dict[str, NDArray[np.float64]]  # see ``EdgeCVAE.bounds``; each (n,). Where
     # pixels are not binary, psnr in dB; where they have 256 levels, bits_per_dim
     unit: str  # of the bounds
@@ -42,10 +46,16 @@ class Scores:
         return 0 if self.threshold is None else int((self.scores < self.threshold).sum())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold."""
+        """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold.
+
+        A broken image has file and error.
+        """
         rows = []
         for i, name in enumerate(self.names):
             row: dict[str, Any] = {"file": name}
+            if i in self.broken:
+                rows.append(row | {"error": self.broken[i]})
+                continue
             row |= {column: round(float(values[i]), 4) for column, values in self.bounds.items()}
             if self.threshold is not None:
                 row["anomaly"] = bool(self.scores[i] < self.threshold)
@@ -80,7 +90,9 @@ def score_images(
     if likelihood.name == "logistic":
         elbo = bounds["elbo" if samples else "elbo_at_mean"]
         columns["bits_per_dim"] = bits_per_dim(elbo, model.image_shape)
-    return Scores(named.names, columns, unit(likelihood.name, pixels.binarize), threshold)
+    rows = {column: named.in_rows(values) for column, values in columns.items()}
+    nats = unit(likelihood.name, pixels.binarize)
+    return Scores(named.names, named.broken, rows, nats, threshold)
 
 
 def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
@@ -93,22 +105,21 @@ def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
     return float(np.percentile(scores, percentile))
 
 
-def write_scores(out: str, scores: Scores) -> None:
+def write_scores(out: str, scores: Scores, inputs: Sequence[str] = ()) -> None:
     """Write a .csv, one line an image; - is standard output.
 
     Raises:
+        DataError: ``out`` is one of ``inputs``, which must not be overwritten.
         OSError: it cannot be written.
     """
-    if out == STANDARD:
-        _write_csv(sys.stdout, scores)
-        return
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    with Path(out).open("w", newline="", encoding="utf-8") as file:
-        _write_csv(file, scores)
-
-
-def _write_csv(file: IO[str], scores: Scores) -> None:
+    require_apart([Path(out)], inputs)
     rows = scores.rows()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    text = io.StringIO()
+    columns = ["file", *scores.bounds, *(["anomaly"] if scores.threshold is not None else [])]
+    writer = csv.DictWriter(text, [*columns, "error"], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    if out == STANDARD:
+        write_standard(to_bytes(text.getvalue()))
+    else:
+        write_text(Path(out), text.getvalue())

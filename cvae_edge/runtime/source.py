@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError
+from cvae_edge.folders import restore
 from cvae_edge.manifest import MANIFEST
 
 Source = str | Path | bytes | Mapping[str, bytes]
@@ -20,6 +21,7 @@ def default_bundle() -> Path:
     Raises:
         BundleError: there is neither.
     """
+    restore(DEFAULT)
     if (DEFAULT / MANIFEST).is_file():
         return DEFAULT
     reference = reference_bundle()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.codec import Array, Codec, Graph
-from cvae_edge.datasets import load_dataset
+from cvae_edge.datasets import Dataset, load_dataset
 from cvae_edge.elbo import Evaluation, evaluate
+from cvae_edge.errors import DataError
+from cvae_edge.folders import temporary_files
 from cvae_edge.training.run import Run
+from cvae_edge.training.run_folder import check_data
 
 
 def trained_codec(vae: VAE) -> Codec:
@@ -37,15 +39,37 @@ def as_graph(network: keras.Model) -> Graph:
     return run
 
 
+def load_run_data(run: Run, source: str | None = None) -> Dataset:
+    """Read the data of a run, from where it is now or from ``source``.
+
+    Warns:
+        DataWarning: it is no longer what the run was trained on.
+
+    Raises:
+        DataError: it cannot be read, or is not of the model's shape.
+    """
+    data = run.data(source)
+    dataset = load_dataset(data)
+    shape = run.config.model.image_shape
+    if dataset.image_shape != shape:
+        raise DataError(
+            f"the data of {run.folder} must have images of {shape}, as the model was trained on, "
+            f"got {dataset.image_shape}"
+        )
+    check_data(run.folder, data.source, warn=True)
+    return dataset
+
+
+@temporary_files()
 def evaluate_run(
-    folder: Path,
+    run: Run,
+    dataset: Dataset | None = None,
     samples: int = 1,
     seed: int = 0,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Evaluate a run's best weights on the test images of its own data; see ``elbo.evaluate``."""
-    run = Run.open(folder)
+    """Evaluate a run's best weights on test images, by default its own; see ``elbo.evaluate``."""
     codec = trained_codec(run.vae())
-    dataset = load_dataset(run.config.data)
+    dataset = dataset or load_run_data(run)
     images, binarize = dataset.test.images, dataset.binarize
     return evaluate(codec, images, binarize, run.likelihood(), samples, seed, on_batch=on_batch)

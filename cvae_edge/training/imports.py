@@ -17,12 +17,14 @@ from cvae_edge.config import IMPORTED, DataConfig, ModelConfig, TrainConfig, req
 from cvae_edge.datasets import Dataset, load_dataset
 from cvae_edge.elbo import evaluate, kl_analytic
 from cvae_edge.errors import ConfigError, DataWarning
+from cvae_edge.folders import temporary_files
 from cvae_edge.likelihoods import Likelihood, check_likelihood, default_likelihood, fit_likelihood
 from cvae_edge.model_config import require_choice
 from cvae_edge.preprocess import draw_binary
 from cvae_edge.training import plots
 from cvae_edge.training.evaluate import trained_codec
-from cvae_edge.training.run import Run, RunConfig, check_new
+from cvae_edge.training.run import Run, RunConfig
+from cvae_edge.training.run_folder import check_new, held
 from cvae_edge.training.summary import fit_on, summarize
 
 Model: TypeAlias = keras.Model | str | Path
@@ -31,6 +33,7 @@ _IMAGES = 1000  # that the checks look at
 _MOST_NATS = 1e4  # of KL for each latent: no trained model comes near
 
 
+@temporary_files()
 def import_models(
     encoder: Model,
     decoder: Model,
@@ -69,7 +72,7 @@ def import_models(
         DataWarning: the model explains the data worse than a mean image does.
     """
     folder = Path(out)
-    check_new(folder)
+    check_new(folder, data if isinstance(data, str) else data.source)
     require_choice("spread", spread, SPREADS)
     config = data if isinstance(data, DataConfig) else DataConfig(data)
     dataset = load_dataset(config)
@@ -99,10 +102,12 @@ def import_models(
     fitted = fit_on(codec, dataset, name)
     _compare_with_mean_image(codec, dataset, fitted)
     model = ModelConfig(IMPORTED, vae.image_shape, vae.latent_dim)
-    run = Run.create(folder, RunConfig(model, config, TrainConfig(likelihood=name)), vae)
-    run.save_weights(vae.weights(), fitted)
-    plots.draw_reconstructions(codec, dataset, folder)
-    run.finish(summarize(codec, dataset, fitted))
+    with held(folder):
+        run = Run.create(folder, RunConfig(model, config, TrainConfig(likelihood=name)), vae)
+        run.save_weights(vae.weights(), fitted)
+        plots.draw_reconstructions(codec, dataset, folder)
+        run.finish(summarize(codec, dataset, fitted))
+        run.begin()
     return run
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +15,14 @@ from cvae_edge.architectures.vae import VAE
 from cvae_edge.datasets import Dataset
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import RunError, TrainingError
+from cvae_edge.interruption import Interruption, interruption
 from cvae_edge.likelihoods import Likelihood, unit
 from cvae_edge.training import plots
 from cvae_edge.training.averaging import averaged_weights
 from cvae_edge.training.evaluate import trained_codec
-from cvae_edge.training.interruption import interrupt_flag
 from cvae_edge.training.layer_state import LayerState
 from cvae_edge.training.run import Run
+from cvae_edge.training.run_folder import sweep_checkpoints
 from cvae_edge.training.scale import make_scale, trained_variables
 from cvae_edge.training.step import make_optimizer, make_step
 from cvae_edge.training.summary import fit_on, summarize
@@ -42,7 +42,11 @@ class Progress:
 
 
 class Stopped(Exception):  # noqa: N818 - a request that was met, not an error
-    """Training stopped because it was asked to; everything is saved."""
+    """Training stopped because a signal asked for it; everything is saved."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal
 
 
 class Loop:
@@ -73,8 +77,7 @@ class Loop:
         self._train_step = make_step(
             vae, scale, self._optimizer, config, dataset.binarize, strategy, self._state
         )
-        self._trained = trained_variables(vae, scale)
-        self._codec = trained_codec(self.vae)
+        self._trained, self._codec = trained_variables(vae, scale), trained_codec(vae)
         self._step = tf.Variable(0, dtype=tf.int64)  # steps done
         self._totals = tf.Variable(np.zeros(3))  # sums of their results over the epoch
         self._seconds = tf.Variable(0.0, dtype=tf.float64)  # spent on the epoch
@@ -104,21 +107,21 @@ class Loop:
 
         Raises:
             TrainingError: the loss became NaN or infinite.
-            Stopped: SIGINT came, and the step it came in is done and saved.
+            Stopped: SIGINT or SIGTERM came, and the step it came in is done and saved.
         """
-        with interrupt_flag() as interrupted:
+        with interruption() as asked:
             self._restore()
             epochs_done = int(self._step.numpy()) // self._steps_per_epoch
             for epoch in range(epochs_done, self._config.epochs):
-                self._train_epoch(epoch, on_progress, interrupted)
+                self._train_epoch(epoch, on_progress, asked)
                 on_epoch(self._end_epoch(epoch))
-                if interrupted.is_set() and epoch + 1 < self._config.epochs:
-                    raise Stopped
+                if asked.signal is not None:
+                    raise Stopped(asked.signal)
         if self._is_chief:
             self._finish()
 
     def _train_epoch(
-        self, epoch: int, on_progress: Callable[[Progress], None], interrupted: threading.Event
+        self, epoch: int, on_progress: Callable[[Progress], None], asked: Interruption
     ) -> None:
         order = noise.permutation(len(self._dataset.train), self._config.seed, epoch)
         batches = order[: self._steps_per_epoch * self._config.batch_size].reshape(
@@ -133,18 +136,12 @@ class Loop:
                 raise self._diverged(epoch, base + i)
             totals += result
             elbo = float(totals[1] - totals[2]) / (i + 1)
-            on_progress(
-                Progress(
-                    epoch + 1,
-                    self._config.epochs,
-                    base + i + 1,
-                    self._config.epochs * self._steps_per_epoch,
-                    elbo,
-                )
-            )
-            if interrupted.is_set() and i + 1 < self._steps_per_epoch:
+            epochs = self._config.epochs
+            steps = epochs * self._steps_per_epoch
+            on_progress(Progress(epoch + 1, epochs, base + i + 1, steps, elbo))
+            if asked.signal is not None and i + 1 < self._steps_per_epoch:
                 self._save(base + i + 1, totals, before + time.monotonic() - started)
-                raise Stopped
+                raise Stopped(asked.signal)
         self._totals.assign(totals)
         self._seconds.assign(before + time.monotonic() - started)
 
@@ -203,6 +200,8 @@ class Loop:
         else:
             self._save(0, np.zeros(3), 0.0)  # the first weights may be a caller's own
         if self._is_chief:
+            sweep_checkpoints(self._run.checkpoints, self._manager.checkpoints)
+            self._run.begin()
             self._run.start_history(int(self._step.numpy()) // self._steps_per_epoch)
 
     def _save(self, step: int, totals: NDArray[np.float64], seconds: float) -> None:

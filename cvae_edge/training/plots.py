@@ -13,6 +13,7 @@ from cvae_edge.codec import Codec
 from cvae_edge.datasets import Dataset
 from cvae_edge.images import over_white, to_pixels
 from cvae_edge.preprocess import draw_binary, threshold, to_float
+from cvae_edge.writing import new_file
 
 RECONSTRUCTIONS = "reconstructions.png"
 
@@ -34,7 +35,8 @@ def draw_training_curve(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=_DPI)
+    with new_file(path, durable=False) as file:
+        figure.savefig(file, format="png", dpi=_DPI)
 
 
 def draw_reconstructions(codec: Codec, dataset: Dataset, folder: Path) -> None:
@@ -66,4 +68,5 @@ def draw_reconstructions(codec: Codec, dataset: Dataset, folder: Path) -> None:
         for axes, image in zip(axes_row, over_white(to_pixels(row)), strict=True):
             axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
-    figure.savefig(folder / RECONSTRUCTIONS, dpi=_DPI)
+    with new_file(folder / RECONSTRUCTIONS, durable=False) as file:
+        figure.savefig(file, format="png", dpi=_DPI)

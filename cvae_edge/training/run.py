@@ -1,6 +1,9 @@
 """The run folder: what a training leaves, and what continues it.
 
-config.json           model, data and train, as they were asked for
+config.json           model, data and train, as they were asked for; written when all that
+                      --resume needs is there
+data.json             where the data is, and size and SHA-256 of its files
+run.lock              there while a process writes the folder
 architecture.json     the layers of both networks
 history.csv           one row an epoch
 checkpoints/          weights, optimizer and step of the last epoch
@@ -13,8 +16,9 @@ training-curve.png  reconstructions.png
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
-import os
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -26,8 +30,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
-from cvae_edge.errors import ConfigError, RunError
+from cvae_edge.errors import ConfigError, RunError, RunWarning
 from cvae_edge.likelihoods import Likelihood, make_likelihood
+from cvae_edge.training.run_folder import (
+    CHECKPOINTS,
+    CONFIG,
+    check_new,
+    locate_data,
+    record_data,
+)
+from cvae_edge.writing import new_file, write_text
 
 if TYPE_CHECKING:
     from cvae_edge.architectures.vae import VAE
@@ -67,21 +79,24 @@ class Run:
     def __init__(self, folder: Path, config: RunConfig) -> None:
         self.folder = folder
         self.config = config
-        self.checkpoints = folder / "checkpoints"
+        self.checkpoints = folder / CHECKPOINTS
 
     @classmethod
     def create(cls, folder: Path, config: RunConfig, vae: VAE) -> Run:
-        """Start a new run of ``vae`` in ``folder``, which must be empty or not there.
+        """Start a new run of ``vae`` in ``folder``; ``begin`` makes it one that can be opened.
 
         Raises:
-            RunError: something is there already.
+            RunError: something is there already; see ``check_new``.
         """
-        check_new(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        check_new(folder, config.data.source)
         run = cls(folder, config)
         run._write_json(_ARCHITECTURE, vae.architecture())
-        run._write_json("config.json", {"format_version": FORMAT_VERSION, **config.to_dict()})
+        record_data(folder, config.data.source)
         return run
+
+    def begin(self) -> None:
+        """Write config.json, last of all that --resume needs."""
+        self._write_json(CONFIG, {"format_version": FORMAT_VERSION, **self.config.to_dict()})
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -90,7 +105,7 @@ class Run:
         Raises:
             RunError: there is none, or its config cannot be read.
         """
-        path = folder / "config.json"
+        path = folder / CONFIG
         if not path.is_file():
             raise RunError(
                 f"{folder} is no run folder: it has no config.json; cvae-edge train makes one"
@@ -113,22 +128,33 @@ class Run:
         return _read_json(self.folder / _ARCHITECTURE)
 
     def vae(self) -> VAE:
-        """Build the finished run's model, with the weights to use.
+        """Build the run's model, with the weights to use.
+
+        Warns:
+            RunWarning: the training has not ended.
 
         Raises:
-            RunError: the training has not ended, or the weights are damaged.
+            RunError: no epoch has ended, or the weights are damaged.
         """
         from cvae_edge.architectures.vae import VAE
 
+        weights, _ = self.read_weights()
         if self.summary is None:
             done, wanted = len(self.history()), self.config.train.epochs
-            raise RunError(
-                f"{self.folder} is unfinished, {done} of {wanted} epochs: "
-                f"continue it with cvae-edge train --resume --out {self.folder}"
+            warnings.warn(
+                f"{self.folder} is unfinished, {done} of {wanted} epochs, and its best weights so "
+                f"far are taken: cvae-edge train --resume --out {self.folder} goes on",
+                RunWarning,
+                stacklevel=2,
             )
         vae = VAE.from_architecture(self.architecture())
-        vae.load_weights(self.read_weights()[0])
+        vae.load_weights(weights)
         return vae
+
+    def data(self, source: str | None = None) -> DataConfig:
+        """Return the run's data, where it is now or at ``source``."""
+        found = source or locate_data(self.folder, self.config.data.source)
+        return dataclasses.replace(self.config.data, source=found)
 
     def likelihood(self) -> Likelihood:
         """Return the likelihood with the scale that belongs to the weights to use."""
@@ -136,9 +162,12 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What the training ended with; None while it has not ended."""
+        """What the training ended with; None while it has not ended, or is to go on."""
         path = self.folder / "summary.json"
-        return _read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        summary, epochs = _read_json(path), self.config.train.epochs
+        return summary if summary.get("epochs", epochs) == epochs else None
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary, which makes the run a finished one."""
@@ -166,18 +195,17 @@ class Run:
 
     def append_history(self, row: Mapping[str, float]) -> None:
         """Append one epoch and have it on the disk when this returns."""
-        with (self.folder / "history.csv").open("a", newline="") as file:
-            csv.DictWriter(file, COLUMNS).writerow(row)
-            file.flush()
-            os.fsync(file.fileno())
+        line = ",".join(str(row[name]) for name in COLUMNS)
+        path = self.folder / "history.csv"
+        write_text(path, f"{path.read_text()}{line}\n")
 
     def save_weights(
         self, weights: Mapping[str, NDArray[np.float32]], likelihood: Likelihood
     ) -> None:
         """Write best.weights.npz, replacing the old one when the new one is whole."""
-        partial = self.folder / "best.weights.partial.npz"
-        np.savez(partial, **{**weights, _SCALE: np.asarray(likelihood.scale)})  # type: ignore[arg-type]
-        partial.replace(self.folder / "best.weights.npz")
+        arrays: dict[str, Any] = {**weights, _SCALE: np.asarray(likelihood.scale)}
+        with new_file(self.folder / "best.weights.npz") as file:
+            np.savez(file, **arrays)
 
     def read_weights(self) -> tuple[dict[str, NDArray[np.float32]], Likelihood]:
         """Read best.weights.npz: the weights by name, and the likelihood that belongs to them.
@@ -206,24 +234,12 @@ class Run:
         self._write_text(name, json.dumps(content, indent=2) + "\n")
 
     def _write_text(self, name: str, text: str) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_text(text)
-        partial.replace(self.folder / name)
-
-
-def check_new(folder: Path) -> None:
-    """Raise RunError unless a new run can be made in ``folder``."""
-    if (folder / "config.json").exists():
-        raise RunError(
-            f"{folder} already holds a run: continue it with --resume, or choose another --out"
-        )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} exists and is no run folder: choose another --out")
+        write_text(self.folder / name, text)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):

@@ -1,13 +1,16 @@
 """What holds for the command line as a whole."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from cvae_edge.cli.output import print_table
 
+TINY = Path(__file__).parents[1] / "data" / "tiny"
 HEAVY = ("numpy", "onnxruntime", "tensorflow", "keras", "onnx", "matplotlib", "PIL", "rich.table")
 
 
@@ -67,3 +70,42 @@ def test_square_brackets_reach_the_terminal(capsys):
     out = capsys.readouterr().out
     assert "runs/[a]" in out
     assert "cvae-edge[litert]" in out
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [(RuntimeError("a bug"), 2), (KeyboardInterrupt(), 130), (MemoryError(), 2)],
+)
+def test_no_error_exits_with_1_which_means_an_anomaly(run_cli, monkeypatch, raised, code):
+    from cvae_edge.runtime.model import EdgeCVAE
+
+    def fail(*_, **__):
+        raise raised
+
+    monkeypatch.setattr(EdgeCVAE, "load", fail)
+    result = run_cli("score", "a.png")
+    assert result.code == code
+    assert ("a bug" in result.err) == isinstance(raised, RuntimeError)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", [(), ("-u",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate", TINY, "-n", "3000", "--out", "-"),
+        ("score", TINY / "samples.png", "-b", TINY, "--resize"),
+        ("inspect", TINY),
+    ],
+)
+def test_standard_output_that_is_full_or_closed_is_exit_2(arguments, unbuffered):
+    command = [sys.executable, *unbuffered, "-m", "cvae_edge", *arguments]
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(command, stdout=full, stderr=-1, text=True)
+    assert (result.returncode, result.stderr) == (2, "cvae-edge: No space left on device\n")
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(command, stdout=write, stderr=-1, text=True)
+    os.close(write)
+    assert result.returncode == 2
+    assert result.stderr == "cvae-edge: standard output was closed before all was written\n"

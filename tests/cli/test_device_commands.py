@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +101,7 @@ def test_score_writes_csv(run_cli, tmp_path, folder, model):
     assert (written.out, written.err) == ("Scores are in nats.\n", "")
     assert (tmp_path / "s.csv").read_text() == printed
     rows = list(csv.DictReader(io.StringIO(printed)))
-    assert list(rows[0]) == ["file", "elbo_at_mean", "kl", "reconstruction"]
+    assert list(rows[0]) == ["file", "elbo_at_mean", "kl", "reconstruction", "error"]
     assert rows[3]["file"] == str(folder / "000003.png")
     images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
     scores = [float(row["elbo_at_mean"]) for row in rows]
@@ -110,10 +112,116 @@ def test_score_with_samples_writes_the_iwae_bound(run_cli, folder, model):
     rows = list(
         csv.DictReader(io.StringIO(run_cli("score", folder, "-b", TINY, "--samples", 3).out))
     )
-    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae"]
+    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae", "error"]
     images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
     bounds = [float(row["iwae"]) for row in rows]
     np.testing.assert_allclose(bounds, model.score(images, samples=3), atol=1e-3)
+
+
+def test_the_old_csv_stays_until_the_new_one_is_whole_and_any_name_is_written(
+    run_cli, tmp_path, folder
+):
+    name = os.fsdecode(b"caf\xe9.png")
+    shutil.copy(folder / "000000.png", folder / name)
+    out = tmp_path / "s.csv"
+    assert run_cli("score", folder, "-b", TINY, "--out", out).code == 0
+    files = [row["file"] for row in csv.DictReader(io.StringIO(out.read_text("utf-8")))]
+    assert files[-1] == f"{folder}/caf\\udce9.png"
+    assert pipe("score", folder, "-b", TINY).stdout == out.read_bytes()
+    before = out.read_bytes()
+    assert run_cli("score", folder, "-b", TINY, "--samples", -1, "--out", out).code == 2
+    assert out.read_bytes() == before
+
+
+@pytest.fixture
+def broken(folder, tmp_path) -> Path:
+    """Twenty images, of which the fourth is cut short."""
+    for i in range(10):
+        shutil.copy(folder / f"{i:06d}.png", folder / f"{i + 10:06d}.png")
+    path = folder / "000003.png"
+    path.write_bytes(path.read_bytes()[:40])
+    return folder
+
+
+@pytest.mark.filterwarnings("always::cvae_edge.errors.DataWarning")
+def test_a_broken_image_is_reported_in_its_row_and_stops_nothing(run_cli, tmp_path, broken):
+    result = run_cli("score", broken, "-b", TINY)
+    assert result.code == 0
+    rows = list(csv.DictReader(io.StringIO(result.out)))
+    assert len(rows) == 20
+    assert [row["file"] for row in rows if row["error"]] == [str(broken / "000003.png")]
+    assert rows[3]["elbo_at_mean"] == ""
+    assert "not a readable image" in rows[3]["error"]
+    (line,) = result.err.splitlines()[:-1]
+    assert line.startswith("cvae-edge: warning: skipped: ")
+    flagged = json.loads(
+        run_cli("score", broken, "-b", TINY, "--threshold", 0, "--json", "--out", "-").out
+    )
+    assert flagged["anomalies"] == 19
+    assert set(flagged["images"][3]) == {"file", "error"}
+    for command, name in (("reconstruct", "x_recon"), ("encode", "mean")):
+        out = tmp_path / "a.npz"
+        assert run_cli(command, broken, "-b", TINY, "--out", out).code == 0
+        with np.load(out) as arrays:
+            lost = np.isnan(arrays[name]).reshape(20, -1)
+        assert np.flatnonzero(lost.any(axis=1)).tolist() == [3]
+        assert lost[3].all()
+    assert run_cli("reconstruct", broken, "-b", TINY, "--out", tmp_path / "r").code == 0
+    names = {path.name for path in (tmp_path / "r").iterdir()}
+    assert names == {path.name for path in broken.iterdir()} - {"000003.png"}
+
+
+@pytest.mark.filterwarnings("always::cvae_edge.errors.DataWarning")
+def test_more_than_a_twentieth_of_broken_images_is_exit_2(run_cli, broken):
+    (broken / "000004.png").write_bytes(b"")
+    result = run_cli("score", broken, "-b", TINY)
+    assert (result.code, result.out) == (2, "")
+    assert "at most 5% of the images may be broken, got 2 of 20" in result.err
+    result = run_cli("interpolate", broken / "000003.png", broken / "000005.png", "-b", TINY)
+    assert result.code == 2
+
+
+def test_reconstructions_are_called_as_their_images_and_take_nobodys_place(
+    run_cli, tmp_path, folder
+):
+    (folder / "more").mkdir()
+    for name in ("000000.bmp", "more/000000.png", "more/a.b.png"):
+        Image.fromarray(pixels(folder / "000001.png")).save(folder / name)
+    np.save(tmp_path / "x.npy", np.zeros((2, 8, 8)))
+    out = tmp_path / "r"
+    sources = (folder, folder / "000002.png", tmp_path / "x.npy")
+    assert run_cli("reconstruct", *sources, "-b", TINY, "--out", out).code == 0
+    names = sorted(str(p.relative_to(out)) for p in out.rglob("*.png"))
+    assert names == sorted(
+        [f"{i:06d}.png" for i in (1, *range(3, 10))]
+        + ["000000.bmp.png", "000000.png.png", "000002.png.png", "000002.png-2.png"]
+        + ["more/000000.png", "more/a.b.png", "x.npy[0].png", "x.npy[1].png"]
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("reconstruct", "IN", "--out", "IN"),
+        ("reconstruct", "IN", "--out", "link"),
+        ("reconstruct", "IN/000001.png", "--out", "IN/000001.png"),
+        ("interpolate", "IN/000001.png", "IN/000002.png", "--steps", 3, "--out", "IN"),
+        ("encode", "x.npz", "--out", "x.npz"),
+        ("decode", "z.npz", "--out", "z.npz"),
+        ("score", "IN", "--out", "IN/000001.png"),
+    ],
+)
+def test_no_input_is_overwritten(run_cli, tmp_path, folder, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(folder)
+    np.savez("x.npz", x=np.zeros((2, 8, 8)))
+    np.savez("z.npz", z=np.zeros((2, 4), np.float32))
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    words = (str(word).replace("IN", str(folder)) for word in arguments)
+    result = run_cli(*words, "-b", TINY)
+    assert result.code == 2
+    assert "--out must not overwrite what is read" in result.err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
 def test_score_exits_with_1_only_if_something_is_below_the_threshold(run_cli, folder):
@@ -248,6 +356,43 @@ def test_bad_input_is_one_sentence_and_exit_code_2(run_cli, tmp_path, monkeypatc
     assert result.err.count("\n") == 1
     assert result.out == ""
     assert sorted(Path().rglob("*")) == before
+
+
+LIMITED = """
+import json, resource, sys
+from cvae_edge.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+for sys.argv in json.loads(sys.argv[1]):
+    try:
+        main()
+    except SystemExit as exit_:
+        print(exit_.code)
+"""
+
+
+def test_a_disk_that_takes_no_more_costs_nothing_that_was_there(tmp_path, folder):
+    """A limit on the size of files stands for the disk."""
+    np.save(tmp_path / "z.npy", np.zeros((20, 4), np.float32))
+    both = {"generate": (TINY,), "decode": (tmp_path / "z.npy", "-b", TINY)}
+    given = dict.fromkeys(("encode", "reconstruct", "score"), (folder, "-b", TINY))
+    outs = {"encode": ("a.npz",), "score": ("a.csv",)}
+    commands, there = [], {}
+    for verb, words in {**both, **given}.items():
+        for name in outs.get(verb, ("a.png", "a.npy", "f")):
+            out = tmp_path / verb / name
+            old = out / "000000.png" if name == "f" else out
+            old.parent.mkdir(parents=True, exist_ok=True)
+            old.write_text("old")
+            there[old] = "old"
+            commands.append(["cvae-edge", verb, *map(str, words), "--out", str(out)])
+    result = subprocess.run(
+        [sys.executable, "-c", LIMITED, json.dumps(commands)], capture_output=True, text=True
+    )
+    assert result.stdout.split() == ["2"] * len(commands)
+    assert result.stderr.count("File too large") == len(commands)
+    for verb in (*both, *given):
+        found = {p: p.read_text() for p in (tmp_path / verb).rglob("*") if p.is_file()}
+        assert found == {p: text for p, text in there.items() if p.is_relative_to(tmp_path / verb)}
 
 
 def test_what_was_there_is_kept_when_writing_fails(run_cli, tmp_path, monkeypatch):

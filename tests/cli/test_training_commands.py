@@ -6,10 +6,10 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from conftest import blobs
 
 pytest.importorskip("tensorflow")
 
@@ -190,20 +190,71 @@ def test_resume_without_options_takes_the_runs_own(run_cli, tiny_run):
     assert re.search("trained on +360 images", result.out)
 
 
-def test_ctrl_c_saves_says_how_to_resume_and_exits_130(tiny_npz, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.filterwarnings("always::cvae_edge.errors.RunWarning")
+def test_a_stopped_run_says_how_to_resume_and_can_be_exported(
+    run_cli, tiny_npz, tmp_path, number, code
+):
     folder = tmp_path / "long"
     command = [sys.executable, "-m", "cvae_edge", "train", "--data", tiny_npz, *TINY]
     process = subprocess.Popen(
         [*command, "--epochs", "100000", "--out", folder], stderr=subprocess.PIPE, text=True
     )
-    deadline = time.monotonic() + 120
-    while not list(folder.glob("checkpoints/*.index")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith("epoch 1 of"):
+        assert process.poll() is None
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert f"Continue with: cvae-edge train --resume --out {folder}" in err
     assert "Traceback" not in err
+    out = tmp_path / "bundle"
+    exported = run_cli("export", folder, "--format", "onnx", "--quantize", "none", "--out", out)
+    assert exported.code == 0
+    assert re.search(r"warning: .* is unfinished, \d+ of 100000 epochs, and its best", exported.err)
+    assert run_cli("verify", out).code == 0
+    assert run_cli("evaluate", folder, "--json").code == 0
+
+
+def test_a_changed_data_set_is_not_trained_on_further(run_cli, tmp_path):
+    """Fewer images make fewer steps an epoch, so that the run would look finished."""
+    data = tmp_path / "data.npz"
+    np.savez(data, x=blobs(400))
+    options = ("--data", data, *TINY, "--epochs", "4", "--out", tmp_path / "run")
+    assert run_cli("train", *options).code == 0
+    (tmp_path / "run" / "summary.json").unlink()
+    np.savez(data, x=blobs(120))
+    result = run_cli("train", "--resume", "--out", tmp_path / "run")
+    assert result.code == 2
+    assert f"but in {data} the file was changed: restore it, or name it with --data" in result.err
+
+
+def test_data_named_from_the_working_folder_is_found_from_another(run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", x=blobs(60))
+    options = ("--data", "data.npz", *SMALL, "--width", "0.125", "--out", "run")
+    assert run_cli("train", *options).code == 0
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    run = tmp_path / "run"
+    result = run_cli("evaluate", run, "--json")
+    assert result.code == 0, result.err
+    more = run_cli("train", "--resume", "--epochs", 3, "--out", run)
+    assert more.code == 0, more.err
+    assert re.search("epochs +3, best", more.out)
+    (tmp_path / "data.npz").rename(elsewhere / "moved.npz")
+    assert "got 'data.npz', which is not there" in run_cli("evaluate", run).err
+    result = run_cli("evaluate", run, "--data", "moved.npz", "--json")
+    assert result.code == 0, result.err
+
+
+def test_resume_needs_a_run(run_cli, tiny_npz, tmp_path):
+    options = ("--data", tiny_npz, *TINY, "--out", tmp_path / "typo")
+    result = run_cli("train", "--resume", *options)
+    assert result.code == 2
+    assert f"{tmp_path / 'typo'} is no run folder: it has no config.json" in result.err
+    assert not (tmp_path / "typo").exists()
 
 
 @pytest.mark.parametrize(
@@ -281,16 +332,19 @@ def test_a_full_disk_is_one_sentence(tiny_npz, tmp_path):
     assert result.returncode == 2
     assert "File too large" in result.stderr
     assert "Traceback" not in result.stderr
+    assert not (tmp_path / "run").exists()  # so that the next training may have its place
 
 
 @pytest.mark.filterwarnings("always::cvae_edge.errors.DataWarning")
 def test_a_broken_image_is_named_in_one_line(run_cli, tmp_path):
     from PIL import Image
 
+    data = tmp_path / "data"
+    data.mkdir()
     for i in range(60):
-        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
-    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    result = run_cli("train", "--data", tmp_path, *TINY[:-2], "--out", tmp_path / "run")
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(data / f"{i}.png")
+    (data / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    result = run_cli("train", "--data", data, *TINY[:-2], "--out", tmp_path / "run")
     assert result.code == 0
     warnings = [line for line in result.err.splitlines() if "warning" in line]
     assert len(warnings) == 1

@@ -155,3 +155,11 @@ def test_values_of_fewer_bits_than_their_type_are_dark_with_a_word(tmp_path):
     with pytest.warns(DataWarning, match=r"no pixel of .* is above 3\.9% of its type's range"):
         dataset = load_dataset(DataConfig(str(tmp_path / "d.npz")))
     assert dataset.train.images.max() == np.float32(ramp.max() / 65535)
+
+
+def test_labels_of_a_form_that_nothing_asks_for_are_passed_over(tmp_path):
+    for shape, kept in (((20, 1), True), ((20, 10), False), ((20, 1, 1), False)):
+        np.savez(tmp_path / "a.npz", x=np.zeros((20, 8, 8), np.uint8), y=np.zeros(shape))
+        train, _ = read_npz(tmp_path / "a.npz")
+        assert len(train) == 20
+        assert (train.labels is not None) == kept

@@ -59,7 +59,7 @@ def test_keras_models_become_a_finished_run(good_pair, tiny_npz, tmp_path):
     run = import_models(*good_pair, str(tiny_npz), tmp_path / "run")
     assert run.config.model == ModelConfig("imported", (8, 8, 1), 3)
     assert run.config.train.likelihood == run.likelihood().name == "gaussian"
-    assert evaluate_run(run.folder).elbo == pytest.approx(run.summary["test_elbo"])
+    assert evaluate_run(run).elbo == pytest.approx(run.summary["test_elbo"])
     x = blobs(3).astype(np.float32) / 255
     wanted = good_pair[0](x)[0]
     np.testing.assert_allclose(run.vae().encoder(x)["mean"], wanted, atol=1e-6)

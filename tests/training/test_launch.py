@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,11 +15,19 @@ from conftest import MNIST_IDX, blobs
 from PIL import Image
 
 from cvae_edge.config import DataConfig
-from cvae_edge.errors import ConfigError, RunError, TrainingError
+from cvae_edge.errors import (
+    ConfigError,
+    DataError,
+    DataWarning,
+    RunError,
+    RunWarning,
+    TrainingError,
+)
 from cvae_edge.training import loop
-from cvae_edge.training.evaluate import evaluate_run, trained_codec
+from cvae_edge.training.evaluate import evaluate_run, load_run_data, trained_codec
 from cvae_edge.training.launch import train
 from cvae_edge.training.run import Run
+from cvae_edge.training.run_folder import held
 from cvae_edge.training.step import make_step
 
 SCRIPT = Path(__file__).with_name("train_script.py")
@@ -74,7 +83,7 @@ def test_training_learns_and_leaves_what_the_run_folder_promises(finished):
 
 
 def test_the_summarys_test_elbo_is_that_of_the_saved_weights(finished):
-    assert evaluate_run(finished.folder).elbo == pytest.approx(finished.summary["test_elbo"])
+    assert evaluate_run(finished).elbo == pytest.approx(finished.summary["test_elbo"])
 
 
 def test_two_runs_with_one_seed_are_equal_to_the_bit(finished, tiny_config, tmp_path):
@@ -90,7 +99,7 @@ def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, t
     assert process.wait() == -signal.SIGKILL
     run = Run.open(tmp_path / "killed")
     assert run.summary is None
-    with pytest.raises(RunError, match=r"unfinished, 1 of 3 epochs: continue it with cvae-edge"):
+    with pytest.warns(RunWarning, match=r"unfinished, 1 of 3 epochs, and its best weights so far"):
         run.vae()
     assert_same_training(train(tmp_path / "killed", tiny_config, resume=True), finished)
 
@@ -122,6 +131,116 @@ def test_resuming_with_another_model_names_what_differs(finished, tiny_config):
     with pytest.raises(RunError, match="latent_dim is 3 there and 5 here"):
         train(finished.folder, other, resume=True)
     assert Run.open(finished.folder).config == tiny_config
+
+
+def test_a_finished_run_is_trained_on_and_a_kill_then_changes_nothing(
+    finished, tiny_config, tmp_path
+):
+    longer = dataclasses.replace(
+        tiny_config, train=dataclasses.replace(tiny_config.train, epochs=4)
+    )
+    for name in ("whole", "killed"):
+        shutil.copytree(finished.folder, tmp_path / name)
+    whole = train(tmp_path / "whole", longer, resume=True)
+    assert whole.summary["epochs"] == Run.open(whole.folder).config.train.epochs == 4
+    assert whole.history()[:3] == finished.history()
+    assert whole.history()[3]["step"] == 72
+    process = start(longer, tmp_path / "killed")
+    for line in process.stdout:
+        if int(line.split()[0]) == 60:
+            process.kill()
+            break
+    process.wait()
+    assert Run.open(tmp_path / "killed").summary is None
+    assert_same_training(train(tmp_path / "killed", longer, resume=True), whole)
+    shorter = dataclasses.replace(
+        tiny_config, train=dataclasses.replace(tiny_config.train, epochs=2)
+    )
+    with pytest.raises(RunError, match="epochs is 4 there and 2 here"):
+        train(whole.folder, shorter, resume=True)
+
+
+def test_data_that_changed_is_refused_and_named_and_data_that_moved_is_not(tiny_config, tmp_path):
+    for i, image in enumerate(blobs(60)[..., 0]):
+        path = tmp_path / "photos" / "good" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    data = dataclasses.replace(
+        tiny_config.data, source=str(tmp_path / "photos"), channels=1, validation=4
+    )
+    config = dataclasses.replace(tiny_config, data=data)
+    run = train(tmp_path / "run", config)
+    moved = dataclasses.replace(data, source=str(tmp_path / "moved"))
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    wanted = dataclasses.replace(config, data=moved)
+    assert train(run.folder, wanted, resume=True).summary == run.summary
+    place = tmp_path / "moved" / "good"
+    (place / "7.png").unlink()
+    Image.fromarray(blobs(1)[0, ..., 0]).save(place / "8.png")
+    Image.fromarray(blobs(1)[0, ..., 0]).save(place / "new.png")
+    changes = r"good/7.png is gone, good/8.png was changed, good/new.png is new: restore it"
+    before = {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")}
+    with pytest.raises(RunError, match=changes):
+        train(run.folder, wanted, resume=True)
+    assert {p: p.stat().st_mtime_ns for p in run.folder.rglob("*")} == before
+    with pytest.warns(DataWarning, match=r"no longer what .* was trained on: good/7.png is gone"):
+        load_run_data(run, str(tmp_path / "moved"))
+    (run.folder / "data.json").unlink()  # as a run that recorded nothing
+    (tmp_path / "moved").rename(tmp_path / "photos")
+    assert train(run.folder, dataclasses.replace(config, data=data), resume=True)
+
+
+def test_a_second_training_into_a_folder_is_refused_while_one_is_there(tiny_config, tmp_path):
+    endless = dataclasses.replace(
+        tiny_config, train=dataclasses.replace(tiny_config.train, epochs=10_000)
+    )
+    process = start(endless, tmp_path / "run")
+    process.stdout.readline()
+    try:
+        with pytest.raises(RunError, match="is being written by another process"):
+            train(tmp_path / "run", endless, resume=True)
+        with pytest.raises(RunError, match="already holds a run"):
+            train(tmp_path / "run", endless)
+        process.stdout.readline()
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    with held(tmp_path / "run"):  # the lock ended with the process
+        assert (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_start_that_failed_is_swept_up_by_the_next(finished, tiny_config, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(tf.train.CheckpointManager, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            train(folder, tiny_config)
+    assert not folder.exists()
+    folder.mkdir()  # as a kill would have left it
+    (folder / "checkpoints").mkdir()
+    for name in ("run.lock", "architecture.json", ".config.json.partial", "checkpoints/ckpt-0.x"):
+        (folder / name).touch()
+    with pytest.raises(RunError, match="is no run folder"):
+        train(folder, tiny_config, resume=True)
+    assert_same_training(train(folder, tiny_config), finished)
+    assert {p.name for p in folder.iterdir()} == {p.name for p in finished.folder.iterdir()}
+    assert not list(folder.glob(".*"))
+    assert {p.name for p in (folder / "checkpoints").iterdir()} == {
+        p.name for p in finished.checkpoints.iterdir()
+    }
+
+
+def test_a_run_inside_of_its_images_is_refused(tiny_config, tmp_path):
+    for i, image in enumerate(blobs(60)[..., 0]):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    data = dataclasses.replace(tiny_config.data, source=str(tmp_path), channels=1, validation=4)
+    with pytest.raises(DataError, match="pictures would become data"):
+        train(tmp_path / "runs" / "mine", dataclasses.replace(tiny_config, data=data))
 
 
 def test_a_damaged_checkpoint_is_named(finished, tiny_config, tmp_path):

@@ -54,7 +54,7 @@ def test_a_training_that_was_broken_off_ends_as_if_it_was_not(config, tmp_path):
     pairs = zip(weights(resumed).items(), weights(whole).values(), strict=True)
     for (name, value), expected in pairs:
         assert value.tobytes() == expected.tobytes(), name
-    assert evaluate_run(resumed.folder).elbo == pytest.approx(resumed.summary["test_elbo"])
+    assert evaluate_run(resumed).elbo == pytest.approx(resumed.summary["test_elbo"])
     rows = [[row["train_elbo"], row["validation_elbo"]] for row in whole.history()]
     assert rows == [[row["train_elbo"], row["validation_elbo"]] for row in resumed.history()]
 
@@ -65,7 +65,7 @@ def test_training_learns_what_grey_pixels_are(config, tmp_path):
     assert history[-1] > history[0] + 2
     assert run.likelihood().name == config.train.likelihood
     assert 0.01 < run.likelihood().scale[0] < 0.5
-    assert run.summary["test_psnr"] == pytest.approx(evaluate_run(run.folder).psnr)
+    assert run.summary["test_psnr"] == pytest.approx(evaluate_run(run).psnr)
     assert ("test_bits_per_dim" in run.summary) == (config.train.likelihood == "logistic")
 
 
@@ -93,14 +93,12 @@ def test_what_cannot_be_trained_leaves_no_folder(tiny_config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_ones_own_that_was_killed_before_its_first_checkpoint_says_so(
-    tiny_config, tmp_path
-):
+def test_a_run_that_lost_its_checkpoints_says_so(tiny_config, tmp_path):
     run = train(tmp_path / "run", tiny_config, models=pair())
     (run.folder / "summary.json").unlink()
     for path in run.checkpoints.iterdir():
         path.unlink()
-    with pytest.raises(RunError, match="no checkpoint yet: delete it, and train again"):
+    with pytest.raises(RunError, match="no checkpoint to go on from"):
         train(run.folder, run.config, resume=True)
 
 

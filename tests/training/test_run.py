@@ -15,12 +15,19 @@ def vae(tiny_config):
     return build_preset(tiny_config.model)
 
 
+def begun(folder, config, vae):
+    folder.mkdir(exist_ok=True)
+    run = Run.create(folder, config, vae)
+    run.begin()
+    return run
+
+
 def row(epoch):
     return dict.fromkeys(COLUMNS, 0.5) | {"epoch": epoch}
 
 
 def test_a_run_comes_back_as_it_was_made(tiny_config, vae, tmp_path):
-    Run.create(tmp_path / "run", tiny_config, vae)
+    begun(tmp_path / "run", tiny_config, vae)
     run = Run.open(tmp_path / "run")
     assert run.config == tiny_config
     assert run.summary is None
@@ -28,7 +35,7 @@ def test_a_run_comes_back_as_it_was_made(tiny_config, vae, tmp_path):
 
 
 def test_create_refuses_what_is_there_and_leaves_it(tiny_config, vae, tmp_path):
-    Run.create(tmp_path / "run", tiny_config, vae)
+    begun(tmp_path / "run", tiny_config, vae)
     with pytest.raises(RunError, match="already holds a run: continue it with --resume"):
         Run.create(tmp_path / "run", tiny_config, vae)
     (tmp_path / "letters").mkdir()
@@ -55,7 +62,7 @@ def test_create_refuses_what_is_there_and_leaves_it(tiny_config, vae, tmp_path):
     ],
 )
 def test_a_damaged_config_is_named(tiny_config, vae, tmp_path, damage, message):
-    Run.create(tmp_path, tiny_config, vae)
+    begun(tmp_path, tiny_config, vae)
     path = tmp_path / "config.json"
     path.write_text(damage(path.read_text()))
     with pytest.raises(RunError, match=message):
@@ -63,7 +70,7 @@ def test_a_damaged_config_is_named(tiny_config, vae, tmp_path, damage, message):
 
 
 def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, vae, tmp_path):
-    run = Run.create(tmp_path, tiny_config, vae)
+    run = begun(tmp_path, tiny_config, vae)
     run.start_history(0)
     for epoch in (1, 2, 3):
         run.append_history(row(epoch))
@@ -74,7 +81,7 @@ def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, vae, tmp
 
 
 def test_weights_that_are_nan_or_cut_short_are_refused(tiny_config, vae, tmp_path):
-    run = Run.create(tmp_path, tiny_config, vae)
+    run = begun(tmp_path, tiny_config, vae)
     with pytest.raises(RunError, match="no weights yet"):
         run.read_weights()
     bernoulli = make_likelihood("bernoulli")
@@ -89,7 +96,7 @@ def test_weights_that_are_nan_or_cut_short_are_refused(tiny_config, vae, tmp_pat
 
 
 def test_summary_marks_the_end(tiny_config, vae, tmp_path):
-    run = Run.create(tmp_path, tiny_config, vae)
+    run = begun(tmp_path, tiny_config, vae)
     run.finish({"epochs": 3})
     assert Run.open(tmp_path).summary == {"epochs": 3}
     assert json.loads((tmp_path / "summary.json").read_text()) == {"epochs": 3}
@@ -97,7 +104,7 @@ def test_summary_marks_the_end(tiny_config, vae, tmp_path):
 
 def test_a_likelihood_is_kept_with_the_weights_it_belongs_to(tiny_config, vae, tmp_path):
     train = dataclasses.replace(tiny_config.train, likelihood="gaussian")
-    run = Run.create(tmp_path, dataclasses.replace(tiny_config, train=train), vae)
+    run = begun(tmp_path, dataclasses.replace(tiny_config, train=train), vae)
     run.save_weights(vae.weights(), make_likelihood("gaussian", [0.125]))
     run.finish({})
     again = Run.open(tmp_path)

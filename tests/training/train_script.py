@@ -24,4 +24,6 @@ def report(progress):
     print(progress.step, repr(progress.train_elbo), flush=True)
 
 
-train(Path(sys.argv[2]), config, resume=True, strategy=sys.argv[3], on_progress=report)
+folder = Path(sys.argv[2])
+resume = (folder / "config.json").exists()
+train(folder, config, resume=resume, strategy=sys.argv[3], on_progress=report)
