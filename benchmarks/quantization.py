@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import importlib.util
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,20 @@ from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 
+
 from cvae_edge.bundle import Bundle  # noqa: E402
 from cvae_edge.codec import Codec  # noqa: E402
 from cvae_edge.exporters.build import Builder  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
-from cvae_edge.exporters.latency import median_latencies  # noqa: E402
 from cvae_edge.exporters.measurement import Elbos  # noqa: E402
+from cvae_edge.exporters.naive import NAIVE  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
-from cvae_edge.exporters.targets import TARGETS  # noqa: E402
+from cvae_edge.exporters.targets import File  # noqa: E402
 from cvae_edge.exporters.targets.tflite import signature  # noqa: E402
 from cvae_edge.manifest import Artifact  # noqa: E402
 from cvae_edge.runtime.engines import open_session  # noqa: E402
+from cvae_edge.runtime.timing import Call, make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
 
@@ -66,16 +67,19 @@ def sizes(bundle: Bundle) -> dict[str, float]:
 def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
     """The goals' ratios of times, one thread, files taking turns."""
 
-    def ours(format: str, precision: str) -> bytes:
-        return bundle.read(bundle.manifest.find("decoder", format, precision))
+    def ours(format: str, precision: str, batch: int = 1, threads: int = 1) -> Call:
+        artifact = bundle.manifest.find("decoder", format, precision)
+        return make_call(artifact, bundle.read(artifact), batch, threads)
 
-    def own(format: str, precision: str) -> bytes:
-        return TARGETS[format].naive(subject.vae.decoder, precision, {"z": z})
+    def own(format: str, precision: str, batch: int = 1, threads: int = 1) -> Call:
+        artifact = bundle.manifest.find("decoder", format, precision)
+        file = NAIVE[format](subject.vae.decoder, precision, {"z": z})
+        return make_call(file.described_by(artifact), file.content, batch, threads)
 
     precisions = ("float32", "dynamic_range", "int8")
-    calls = {f"{p} ours": TARGETS["tflite"].make_call(ours("tflite", p), 1, 1) for p in precisions}
-    calls |= {f"{p} own": TARGETS["tflite"].make_call(own("tflite", p), 1, 1) for p in precisions}
-    lite = median_latencies(calls, 100)
+    calls = {f"{p} ours": ours("tflite", p) for p in precisions}
+    calls |= {f"{p} own": own("tflite", p) for p in precisions}
+    lite = median_microseconds(calls, 25)
     ratios = {
         f"tflite {p} decoder, tools' own / ours, 1 image": lite[f"{p} own"] / lite[f"{p} ours"]
         for p in precisions
@@ -83,15 +87,13 @@ def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
     key = "tflite decoder, our float32 / our int8, 1 image"
     ratios[key] = lite["float32 ours"] / lite["int8 ours"]
     for threads in (1, 2):
-        batch = median_latencies(
-            {
-                "own": TARGETS["onnx"].make_call(own("onnx", "float32"), 100, threads),
-                "ours": TARGETS["onnx"].make_call(ours("onnx", "int8"), 100, threads),
-            },
-            30,
-        )
+        batch = {
+            "own": own("onnx", "float32", 100, threads),
+            "ours": ours("onnx", "int8", 100, threads),
+        }
+        times = median_microseconds(batch, 8)
         name = f"onnx decoder, tools' own float32 / our int8, 100 images, {threads} threads"
-        ratios[name] = batch["own"] / batch["ours"]
+        ratios[name] = times["own"] / times["ours"]
     return {name: round(value, 2) for name, value in ratios.items()}
 
 
@@ -101,46 +103,43 @@ def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> l
     for role, name in (("encoder", "x"), ("decoder", "z")):
         for precision in ("dynamic_range", "int8"):
             artifact = bundle.manifest.find(role, "tflite", precision)
+            content = bundle.read(artifact)
             float32 = bundle.read(bundle.manifest.find(role, "tflite"))
-            network = getattr(subject.vae, role)
-            files: dict[str, Callable[[], bytes]] = {
-                "this package": lambda a=artifact: bundle.read(a),
-                "converter, as it comes": lambda n=network, p=precision: TARGETS["tflite"].naive(
-                    n, p, inputs
+            files = {
+                "this package": File(content, artifact.inputs, artifact.outputs),
+                "converter, as it comes": NAIVE["tflite"](
+                    getattr(subject.vae, role), precision, inputs
                 ),
             }
             if importlib.util.find_spec("ai_edge_quantizer"):
-                files["ai-edge-quantizer on our float32"] = lambda f=float32, n=name, p=precision: (
-                    ai_edge(f, n, p, inputs[n])
-                )
-            contents = {tool: make() for tool, make in files.items()}
-            times = median_latencies(
-                {t: TARGETS["tflite"].make_call(c, 1, 1) for t, c in contents.items()}
+                quantized = ai_edge(float32, name, precision, inputs[name])
+                files["ai-edge-quantizer on our float32"] = File(quantized, *signature(quantized))
+            times = median_microseconds(
+                {t: make_call(f.described_by(artifact), f.content) for t, f in files.items()}
             )
-            for tool, content in contents.items():
-                loss = elbos.trained - elbos.of(codec(artifact, content, subject))
+            for tool, file in files.items():
+                loss = elbos.trained - elbos.of(codec(artifact, file, subject))
                 rows.append(
                     {
                         "role": role,
                         "precision": precision,
                         "quantizer": tool,
                         "loss_nats": round(loss, 4),
-                        "bytes": len(content),
+                        "bytes": len(file.content),
                         "microseconds": round(times[tool], 1),
                     }
                 )
     return rows
 
 
-def codec(artifact: Artifact, content: bytes, subject: Subject) -> Codec:
+def codec(artifact: Artifact, file: File, subject: Subject) -> Codec:
     """Any tool's file with the trained model's other half; tools name tensors as they like."""
-    inputs, outputs = signature(content)
-    graph = open_session(artifact._replace(inputs=inputs, outputs=outputs), content)
+    graph = open_session(file.described_by(artifact), file.content)
     wanted = [t.name for t in artifact.outputs]
 
     def run(**values: np.ndarray) -> dict[str, np.ndarray]:
         (x,) = values.values()
-        got = graph(**{inputs[0].name: x})
+        got = graph(**{file.inputs[0].name: x})
         return got if set(wanted) == set(got) else {wanted[0]: next(iter(got.values()))}
 
     return subject.with_half(artifact.role, run)

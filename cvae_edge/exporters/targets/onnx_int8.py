@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import CalibrationDataReader
 from onnxruntime.quantization.onnx_model import ONNXModel
 
 from cvae_edge.elbo import Array
@@ -174,21 +172,6 @@ def _add(graph: onnx.GraphProto, name: str, value: Any) -> None:
 def _remove(graph: onnx.GraphProto, name: str) -> None:
     for tensor in [t for t in graph.initializer if t.name == name]:
         graph.initializer.remove(tensor)
-
-
-class CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
-    """A calibration set, a few images at a time."""
-
-    def __init__(self, inputs: Mapping[str, Array], size: int = 100) -> None:
-        n = len(next(iter(inputs.values())))
-        self._batches: Iterator[dict[str, Array]] = (
-            {name: value[low : low + size] for name, value in inputs.items()}
-            for low in range(0, n, size)
-        )
-
-    def get_next(self) -> dict[str, Array] | None:
-        """Return the next batch, None after the last."""
-        return next(self._batches, None)
 
 
 def count_operators(content: bytes) -> dict[str, Any]:
