@@ -28,8 +28,8 @@ DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
 OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18
 BATCH = "n"
 # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640 fits,
-# 2 * 255 * 127 saturates: this is right on every processor. Dense layers are a small part of the
-# work and cost the most nats, by rounding z, so they keep to floats.
+# 2 * 255 * 127 saturates: this is right on every processor. Rounding z costs the most nats, so a
+# dense layer is integer only where what it takes is rounded for a convolution anyhow.
 _SCHEME = Scheme(conv_levels=64, convolutions_alone=True)
 
 
@@ -54,7 +54,8 @@ def emit(
     """
     opset = DEFAULT_OPSET if opset is None else opset
     require(opset in OPSETS, f"opset must be {OPSETS[0]} to {OPSETS[-1]}", opset)
-    model = _convert(channels_first(network), opset)
+    # onnxruntime's convolutions of integers have channels last, those of floats first.
+    model = _convert(network if precision == "int8" else channels_first(network), opset)
     if precision == "float16":
         model = to_float16(model)
     elif precision == "dynamic_range":
