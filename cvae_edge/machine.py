@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import platform
-import shutil
-import subprocess
-from importlib import metadata
 from pathlib import Path
 
 # What decides which kernels run: vector width, and integer dot products.
@@ -14,6 +11,8 @@ _CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp
 
 def installed_version(package: str) -> str | None:
     """Return the version of an installed distribution; None if it is not installed."""
+    from importlib import metadata  # 40 ms that a device's loads spare
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -39,6 +38,9 @@ def cpu_features() -> list[str] | None:
 
 def gpus() -> list[str]:
     """Return the NVIDIA GPUs' names with their driver's version; none without a driver."""
+    import shutil  # 9 ms, both
+    import subprocess
+
     command = shutil.which("nvidia-smi")
     if command is None:
         return []
