@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
+_CPU_INFO = Path("/proc/cpuinfo")  # Linux; other systems have no such file
 # What decides which kernels run: vector width, and integer dot products.
 _CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "asimd", "asimddp", "i8mm")
 
@@ -30,6 +31,13 @@ def processor() -> str:
     return f"{name} ({platform.machine()})"
 
 
+def processor_family() -> str:
+    """Return the numbers that tell processors of one name apart; nothing where nobody says."""
+    keys = ("cpu family", "model", "CPU implementer", "CPU part")  # x86, then ARM
+    found = ((key.removeprefix("cpu ").removeprefix("CPU "), _cpu_info(key)) for key in keys)
+    return " ".join(f"{key} {value}" for key, value in found if value)
+
+
 def cpu_features() -> list[str] | None:
     """Return those of the processor's features that decide speed; None where nobody says."""
     flags = set(_cpu_info("flags", "Features").split())
@@ -50,9 +58,8 @@ def gpus() -> list[str]:
 
 
 def _cpu_info(*keys: str) -> str:
-    path = Path("/proc/cpuinfo")  # Linux; other systems have no such file
-    if path.exists():
-        for line in path.read_text().splitlines():
+    if _CPU_INFO.exists():
+        for line in _CPU_INFO.read_text().splitlines():
             key, _, value = line.partition(":")
             if key.strip() in keys:
                 return value.strip()
