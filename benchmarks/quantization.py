@@ -1,42 +1,37 @@
 """What each precision costs in nats, bytes and time, beside the tools' own quantization.
 
-    python benchmarks/quantization.py RUN BUNDLE [--images 500]
+    python benchmarks/quantization.py RUN BUNDLE [--images 10000]
 
-RUN is a finished run, BUNDLE its export with --quantize all. The converter's quantizer and Google's
-ai-edge-quantizer get the same float32 file and the same calibration set, where they are installed;
-so does TFLite Micro, for the size of its arena.
+RUN is a finished run, BUNDLE its export with --quantize all. Other quantizers get the same model
+and calibration set: the converter's, onnxruntime's, Google's litert-quantizer where it is installed
+(ai-edge-quantizer is its older name), and AdaRound. TFLite Micro, where it is installed, tells the
+size of its arena.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
-import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import record
+from quantization_report import quantizer_table
 
 from cvae_edge.quiet import quiet
 from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 
+import quantizers  # noqa: E402
 
 from cvae_edge.bundle import Bundle  # noqa: E402
-from cvae_edge.codec import Codec  # noqa: E402
 from cvae_edge.exporters.build import Builder  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
 from cvae_edge.exporters.measurement import Elbos  # noqa: E402
 from cvae_edge.exporters.naive import NAIVE  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
-from cvae_edge.exporters.targets import File  # noqa: E402
-from cvae_edge.exporters.targets.tflite import signature  # noqa: E402
-from cvae_edge.manifest import Artifact  # noqa: E402
-from cvae_edge.runtime.engines import open_session  # noqa: E402
 from cvae_edge.runtime.timing import Call, make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
@@ -97,68 +92,6 @@ def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
     return {name: round(value, 2) for name, value in ratios.items()}
 
 
-def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> list[dict[str, Any]]:
-    """Ours, the converter's defaults, and ai-edge-quantizer: loss, bytes, microseconds."""
-    rows = []
-    for role, name in (("encoder", "x"), ("decoder", "z")):
-        for precision in ("dynamic_range", "int8"):
-            artifact = bundle.manifest.find(role, "tflite", precision)
-            content = bundle.read(artifact)
-            float32 = bundle.read(bundle.manifest.find(role, "tflite"))
-            files = {
-                "this package": File(content, artifact.inputs, artifact.outputs),
-                "converter, as it comes": NAIVE["tflite"](
-                    getattr(subject.vae, role), precision, inputs
-                ),
-            }
-            if importlib.util.find_spec("ai_edge_quantizer"):
-                quantized = ai_edge(float32, name, precision, inputs[name])
-                files["ai-edge-quantizer on our float32"] = File(quantized, *signature(quantized))
-            times = median_microseconds(
-                {t: make_call(f.described_by(artifact), f.content) for t, f in files.items()}
-            )
-            for tool, file in files.items():
-                loss = elbos.trained - elbos.of(codec(artifact, file, subject))
-                rows.append(
-                    {
-                        "role": role,
-                        "precision": precision,
-                        "quantizer": tool,
-                        "loss_nats": round(loss, 4),
-                        "bytes": len(file.content),
-                        "microseconds": round(times[tool], 1),
-                    }
-                )
-    return rows
-
-
-def codec(artifact: Artifact, file: File, subject: Subject) -> Codec:
-    """Any tool's file with the trained model's other half; tools name tensors as they like."""
-    graph = open_session(file.described_by(artifact), file.content)
-    wanted = [t.name for t in artifact.outputs]
-
-    def run(**values: np.ndarray) -> dict[str, np.ndarray]:
-        (x,) = values.values()
-        got = graph(**{file.inputs[0].name: x})
-        return got if set(wanted) == set(got) else {wanted[0]: next(iter(got.values()))}
-
-    return subject.with_half(artifact.role, run)
-
-
-def ai_edge(float32: bytes, name: str, precision: str, values: np.ndarray) -> bytes:
-    from ai_edge_quantizer import quantizer, recipe
-
-    with quiet(), contextlib.redirect_stdout(io.StringIO()):
-        tool = quantizer.Quantizer(bytearray(float32))
-        is_int8 = precision == "int8"
-        tool.load_quantization_recipe(
-            recipe.static_wi8_ai8() if is_int8 else recipe.dynamic_wi8_afp32()
-        )
-        data = {"serving_default": [{name: value[np.newaxis]} for value in values]}
-        result = tool.quantize(tool.calibrate(data) if is_int8 else None)
-        return bytes(result.quantized_model)
-
-
 def arenas(subject: Subject) -> dict[str, int]:
     """By the decoder's lowering, the arena of its int8 file in TFLite Micro, where installed."""
     if not importlib.util.find_spec("tflite_micro"):
@@ -193,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--images", type=int, default=10_000)
     arguments = parser.parse_args()
     subject, bundle = load_subject(Run.open(arguments.run)), Bundle.open(arguments.bundle)
     elbos = Elbos(subject, arguments.images)
@@ -205,13 +138,13 @@ def main() -> None:
         "int8_size_ratio": sizes(bundle),
         "speed_ratio": speeds(bundle, subject, inputs["z"]),
         "quantizer_images": elbos.images,
-        "quantizers": quantizers(bundle, elbos, subject, inputs),
+        "quantizers": quantizers.rows(bundle, subject, elbos, inputs),
         "tflite_micro_arena_bytes": arenas(subject),
         "float32_largest_difference": {
             a.file: a.difference for a in bundle.manifest.artifacts if a.precision == "float32"
         },
         "versions": record.versions(
-            "tensorflow", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer", "tflite-micro"
+            "tensorflow", "onnxruntime", "ai-edge-litert", "litert-quantizer", "tflite-micro"
         ),
     }
     record.write("quantization", figures, "What quantization costs", report(figures))
@@ -227,14 +160,13 @@ def report(figures: dict[str, Any]) -> str:
     ]
     largest = max(max(d.values()) for d in figures["float32_largest_difference"].values())
     rows.append(("float32, largest difference of an output", f"{largest:.1e}"))
-    tools = [tuple(row.values()) for row in figures["quantizers"]]
-    columns = ("file", "precision", "quantizer", "loss, nats", "bytes", "microseconds")
     return (
         f"The trained model's ELBO is {figures['trained_elbo']:.3f} nats on "
         f"{figures['test_images']} test images.\n\n"
         + record.markdown_table(("figure", "value"), rows)
-        + f"\nQuantizers of TFLite files, on {figures['quantizer_images']} test images:\n\n"
-        + record.markdown_table(columns, tools)
+        + f"\nint8 by several quantizers, on {figures['quantizer_images']} test images, from one "
+        "calibration set; microseconds are of one image with one thread:\n\n"
+        + quantizer_table(figures["quantizers"])
     )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import record
 from footprint import table as footprint_table
 from inference_report import best_table
+from quantization_report import quantizer_table
 
 README = Path(__file__).parents[1] / "README.md"
 MACHINES = (  # whose figures the README states: the first that has them
@@ -113,6 +114,10 @@ def architectures(lowering: Results) -> str:
     return record.markdown_table(columns, rows)
 
 
+def quantizers(quantization: Results) -> str:
+    return quantizer_table(quantization["quantizers"])
+
+
 def inference(inference: Results) -> str:
     return best_table(inference, goals=False)
 
@@ -178,6 +183,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         tflite,
         architectures,
         inference,
+        quantizers,
         device,
         cold_start,
         footprint,
