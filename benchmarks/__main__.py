@@ -38,7 +38,7 @@ SCRIPTS = {
     "footprint": Script("", "--only bare-onnxruntime"),
     "scaling": Script("", "--images 1000"),
     "training": Script("", "--rounds 1 --images 300"),
-    "lowering": Script("RUN", "--rounds 4"),
+    "lowering": Script("RUN", "--turns 1"),
     "quantization": Script("RUN BUNDLE", "--images 50"),
     "runtime": Script("BUNDLE", "--rounds 1"),
     "recipes": Script("fast", "--epochs 1"),

@@ -104,8 +104,8 @@ def write_inputs(run: Path, folder: Path) -> None:
     import_tensorflow()
     from cvae_edge.elbo import reparameterize
     from cvae_edge.exporters.calibration import calibration_set
+    from cvae_edge.exporters.naive import NAIVE
     from cvae_edge.exporters.subject import load_subject
-    from cvae_edge.exporters.targets import TARGETS
     from cvae_edge.noise import standard_normal
     from cvae_edge.preprocess import draw_binary
     from cvae_edge.training.run import Run
@@ -114,8 +114,8 @@ def write_inputs(run: Path, folder: Path) -> None:
     inputs = calibration_set(subject, 500)
     kinds = [("onnx", "float32"), ("onnx", "int8"), *(("tflite", file) for file in TFLITE_FILES)]
     for role, (format, precision) in product(("encoder", "decoder"), kinds):
-        content = TARGETS[format].naive(getattr(subject.vae, role), precision, inputs)
-        (folder / f"{role}.{precision}.{format}").write_bytes(content)
+        file = NAIVE[format](getattr(subject.vae, role), precision, inputs)
+        (folder / f"{role}.{precision}.{format}").write_bytes(file.content)
     for role, name in (("encoder", "x"), ("decoder", "z")):
         quantize_per_channel(folder, role, {name: inputs[name]})
     x = draw_binary(subject.dataset.test.images[:IMAGES], subject.dataset.binarize, 0)
@@ -128,7 +128,7 @@ def quantize_per_channel(folder: Path, role: str, inputs: dict[str, np.ndarray])
     """Write what onnxruntime's guide recommends for x86-64, and OpenVINO runs fastest: U8S8."""
     from onnxruntime.quantization import QuantType, quantize_static
 
-    from cvae_edge.exporters.targets.onnx_int8 import CalibrationBatches
+    from cvae_edge.exporters.naive import CalibrationBatches
     from cvae_edge.quiet import quiet
 
     with quiet():

@@ -1,11 +1,10 @@
 """Which lowering of the decoder is faster, per format and precision, and against the tools' own.
 
-    python benchmarks/lowering.py RUN [RUN ...] [--rounds 60] [--formats onnx,tflite]
+    python benchmarks/lowering.py RUN [RUN ...] [--turns 15] [--formats onnx,tflite]
 
-A RUN is any finished or imported run. Every file takes its turn in every round; figures are
-medians. TFLite files are judged on one image with one thread and with two, ONNX files on one image
-and on 100, by geometric means. The results name the best; a target's table of lowerings is set from
-them.
+A RUN is any finished or imported run. Files take turns; figures are medians. TFLite files are
+judged on one image with one thread and with two, ONNX files on one image and on 100, by geometric
+means. The results name the best; a target's table of lowerings is set from them.
 """
 
 from __future__ import annotations
@@ -22,11 +21,13 @@ from cvae_edge.training.framework import import_tensorflow
 import_tensorflow()
 
 from cvae_edge.exporters.calibration import calibration_set, candidates  # noqa: E402
-from cvae_edge.exporters.latency import median_latencies  # noqa: E402
+from cvae_edge.exporters.naive import NAIVE  # noqa: E402
 from cvae_edge.exporters.passes.lower import LOWERINGS, lower  # noqa: E402
 from cvae_edge.exporters.passes.quantize import mark, marked, observe  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
-from cvae_edge.exporters.targets import TARGETS  # noqa: E402
+from cvae_edge.exporters.targets import TARGETS, File  # noqa: E402
+from cvae_edge.manifest import Artifact  # noqa: E402
+from cvae_edge.runtime.timing import make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
 BATCHES = {"onnx": (1, 100), "tflite": (1,)}
@@ -34,7 +35,7 @@ BATCHES = {"onnx": (1, 100), "tflite": (1,)}
 THREADS = {"onnx": (1,), "tflite": (1, 2)}
 
 
-def build(subject: Subject, format: str, precision: str, lowering: str, z: Any) -> bytes:
+def build(subject: Subject, format: str, precision: str, lowering: str, z: Any) -> File:
     """One decoder; int8 takes min-max ranges, which change no time."""
     target, network = TARGETS[format], subject.networks["decoder"]
     if precision == "int8":
@@ -42,10 +43,10 @@ def build(subject: Subject, format: str, precision: str, lowering: str, z: Any) 
         names = marked(network, target.scheme)
         ranges = {name: candidates(values[name], False)["min-max"] for name in names}
         network = mark(network, ranges)[0]
-    return target.emit(lower(network, lowering), precision).content
+    return target.emit(lower(network, lowering), precision)
 
 
-def measure(subject: Subject, format: str, z: Any, rounds: int) -> list[dict[str, Any]]:
+def measure(subject: Subject, format: str, z: Any, turns: int) -> list[dict[str, Any]]:
     target = TARGETS[format]
     files = {
         (precision, lowering): build(subject, format, precision, lowering, z)
@@ -53,11 +54,15 @@ def measure(subject: Subject, format: str, z: Any, rounds: int) -> list[dict[str
         for lowering in LOWERINGS
     }
     for precision in target.precisions:
-        files[precision, "tools' own"] = target.naive(subject.vae.decoder, precision, {"z": z})
+        files[precision, "tools' own"] = NAIVE[format](subject.vae.decoder, precision, {"z": z})
     rows = []
     for batch, threads in product(BATCHES[format], THREADS[format]):
-        calls = {key: target.make_call(content, batch, threads) for key, content in files.items()}
-        times = median_latencies(calls, rounds if batch == 1 else rounds // 4)
+        calls = {}
+        for (precision, lowering), file in files.items():
+            facts = ("decoder", format, "decoder", precision, lowering, file.inputs, file.outputs)
+            artifact = Artifact(*facts, len(file.content), sha256="")
+            calls[precision, lowering] = make_call(artifact, file.content, batch, threads)
+        times = median_microseconds(calls, turns if batch == 1 else max(1, turns // 4))
         rows += [
             {
                 "run": subject.run.folder.name,
@@ -67,7 +72,7 @@ def measure(subject: Subject, format: str, z: Any, rounds: int) -> list[dict[str
                 "batch": batch,
                 "threads": threads,
                 "microseconds": round(time, 1),
-                "bytes": len(files[precision, lowering]),
+                "bytes": len(files[precision, lowering].content),
             }
             for (precision, lowering), time in times.items()
         ]
@@ -106,7 +111,7 @@ def report(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--formats", default="onnx,tflite")
     arguments = parser.parse_args()
     rows = []
@@ -114,11 +119,11 @@ def main() -> None:
         subject = load_subject(Run.open(folder))
         z = calibration_set(subject, 200)["z"]
         for format in arguments.formats.split(","):
-            rows += measure(subject, format, z, arguments.rounds)
+            rows += measure(subject, format, z, arguments.turns)
     figures = {
         "rows": rows,
         "fastest": best(rows),
-        "rounds": arguments.rounds,
+        "turns": arguments.turns,
         "versions": record.versions("tensorflow", "tf2onnx", "onnxruntime", "ai-edge-litert"),
     }
     text = "Microseconds, medians.\n\n" + report(rows)

@@ -1,42 +1,38 @@
 """What each precision costs in nats, bytes and time, beside the tools' own quantization.
 
-    python benchmarks/quantization.py RUN BUNDLE [--images 500]
+    python benchmarks/quantization.py RUN BUNDLE [--images 10000]
 
-RUN is a finished run, BUNDLE its export with --quantize all. The converter's quantizer and Google's
-ai-edge-quantizer get the same float32 file and the same calibration set, where they are installed;
-so does TFLite Micro, for the size of its arena.
+RUN is a finished run, BUNDLE its export with --quantize all. Other quantizers get the same model
+and calibration set: the converter's, onnxruntime's, Google's litert-quantizer where it is installed
+(ai-edge-quantizer is its older name), and AdaRound. TFLite Micro, where it is installed, tells the
+size of its arena.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib.util
-import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import record
+from quantization_report import quantizer_table
 
 from cvae_edge.quiet import quiet
 from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
 
+import quantizers  # noqa: E402
+
 from cvae_edge.bundle import Bundle  # noqa: E402
-from cvae_edge.codec import Codec  # noqa: E402
 from cvae_edge.exporters.build import Builder  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
-from cvae_edge.exporters.latency import median_latencies  # noqa: E402
 from cvae_edge.exporters.measurement import Elbos  # noqa: E402
+from cvae_edge.exporters.naive import NAIVE  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
-from cvae_edge.exporters.targets import TARGETS  # noqa: E402
-from cvae_edge.exporters.targets.tflite import signature  # noqa: E402
-from cvae_edge.manifest import Artifact  # noqa: E402
-from cvae_edge.runtime.engines import open_session  # noqa: E402
+from cvae_edge.runtime.timing import Call, make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
 
@@ -66,16 +62,19 @@ def sizes(bundle: Bundle) -> dict[str, float]:
 def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
     """The goals' ratios of times, one thread, files taking turns."""
 
-    def ours(format: str, precision: str) -> bytes:
-        return bundle.read(bundle.manifest.find("decoder", format, precision))
+    def ours(format: str, precision: str, batch: int = 1, threads: int = 1) -> Call:
+        artifact = bundle.manifest.find("decoder", format, precision)
+        return make_call(artifact, bundle.read(artifact), batch, threads)
 
-    def own(format: str, precision: str) -> bytes:
-        return TARGETS[format].naive(subject.vae.decoder, precision, {"z": z})
+    def own(format: str, precision: str, batch: int = 1, threads: int = 1) -> Call:
+        artifact = bundle.manifest.find("decoder", format, precision)
+        file = NAIVE[format](subject.vae.decoder, precision, {"z": z})
+        return make_call(file.described_by(artifact), file.content, batch, threads)
 
     precisions = ("float32", "dynamic_range", "int8")
-    calls = {f"{p} ours": TARGETS["tflite"].make_call(ours("tflite", p), 1, 1) for p in precisions}
-    calls |= {f"{p} own": TARGETS["tflite"].make_call(own("tflite", p), 1, 1) for p in precisions}
-    lite = median_latencies(calls, 100)
+    calls = {f"{p} ours": ours("tflite", p) for p in precisions}
+    calls |= {f"{p} own": own("tflite", p) for p in precisions}
+    lite = median_microseconds(calls, 25)
     ratios = {
         f"tflite {p} decoder, tools' own / ours, 1 image": lite[f"{p} own"] / lite[f"{p} ours"]
         for p in precisions
@@ -83,81 +82,14 @@ def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
     key = "tflite decoder, our float32 / our int8, 1 image"
     ratios[key] = lite["float32 ours"] / lite["int8 ours"]
     for threads in (1, 2):
-        batch = median_latencies(
-            {
-                "own": TARGETS["onnx"].make_call(own("onnx", "float32"), 100, threads),
-                "ours": TARGETS["onnx"].make_call(ours("onnx", "int8"), 100, threads),
-            },
-            30,
-        )
+        batch = {
+            "own": own("onnx", "float32", 100, threads),
+            "ours": ours("onnx", "int8", 100, threads),
+        }
+        times = median_microseconds(batch, 8)
         name = f"onnx decoder, tools' own float32 / our int8, 100 images, {threads} threads"
-        ratios[name] = batch["own"] / batch["ours"]
+        ratios[name] = times["own"] / times["ours"]
     return {name: round(value, 2) for name, value in ratios.items()}
-
-
-def quantizers(bundle: Bundle, elbos: Elbos, subject: Subject, inputs: Any) -> list[dict[str, Any]]:
-    """Ours, the converter's defaults, and ai-edge-quantizer: loss, bytes, microseconds."""
-    rows = []
-    for role, name in (("encoder", "x"), ("decoder", "z")):
-        for precision in ("dynamic_range", "int8"):
-            artifact = bundle.manifest.find(role, "tflite", precision)
-            float32 = bundle.read(bundle.manifest.find(role, "tflite"))
-            network = getattr(subject.vae, role)
-            files: dict[str, Callable[[], bytes]] = {
-                "this package": lambda a=artifact: bundle.read(a),
-                "converter, as it comes": lambda n=network, p=precision: TARGETS["tflite"].naive(
-                    n, p, inputs
-                ),
-            }
-            if importlib.util.find_spec("ai_edge_quantizer"):
-                files["ai-edge-quantizer on our float32"] = lambda f=float32, n=name, p=precision: (
-                    ai_edge(f, n, p, inputs[n])
-                )
-            contents = {tool: make() for tool, make in files.items()}
-            times = median_latencies(
-                {t: TARGETS["tflite"].make_call(c, 1, 1) for t, c in contents.items()}
-            )
-            for tool, content in contents.items():
-                loss = elbos.trained - elbos.of(codec(artifact, content, subject))
-                rows.append(
-                    {
-                        "role": role,
-                        "precision": precision,
-                        "quantizer": tool,
-                        "loss_nats": round(loss, 4),
-                        "bytes": len(content),
-                        "microseconds": round(times[tool], 1),
-                    }
-                )
-    return rows
-
-
-def codec(artifact: Artifact, content: bytes, subject: Subject) -> Codec:
-    """Any tool's file with the trained model's other half; tools name tensors as they like."""
-    inputs, outputs = signature(content)
-    graph = open_session(artifact._replace(inputs=inputs, outputs=outputs), content)
-    wanted = [t.name for t in artifact.outputs]
-
-    def run(**values: np.ndarray) -> dict[str, np.ndarray]:
-        (x,) = values.values()
-        got = graph(**{inputs[0].name: x})
-        return got if set(wanted) == set(got) else {wanted[0]: next(iter(got.values()))}
-
-    return subject.with_half(artifact.role, run)
-
-
-def ai_edge(float32: bytes, name: str, precision: str, values: np.ndarray) -> bytes:
-    from ai_edge_quantizer import quantizer, recipe
-
-    with quiet(), contextlib.redirect_stdout(io.StringIO()):
-        tool = quantizer.Quantizer(bytearray(float32))
-        is_int8 = precision == "int8"
-        tool.load_quantization_recipe(
-            recipe.static_wi8_ai8() if is_int8 else recipe.dynamic_wi8_afp32()
-        )
-        data = {"serving_default": [{name: value[np.newaxis]} for value in values]}
-        result = tool.quantize(tool.calibrate(data) if is_int8 else None)
-        return bytes(result.quantized_model)
 
 
 def arenas(subject: Subject) -> dict[str, int]:
@@ -194,7 +126,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--images", type=int, default=10_000)
     arguments = parser.parse_args()
     subject, bundle = load_subject(Run.open(arguments.run)), Bundle.open(arguments.bundle)
     elbos = Elbos(subject, arguments.images)
@@ -206,13 +138,13 @@ def main() -> None:
         "int8_size_ratio": sizes(bundle),
         "speed_ratio": speeds(bundle, subject, inputs["z"]),
         "quantizer_images": elbos.images,
-        "quantizers": quantizers(bundle, elbos, subject, inputs),
+        "quantizers": quantizers.rows(bundle, subject, elbos, inputs),
         "tflite_micro_arena_bytes": arenas(subject),
         "float32_largest_difference": {
             a.file: a.difference for a in bundle.manifest.artifacts if a.precision == "float32"
         },
         "versions": record.versions(
-            "tensorflow", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer", "tflite-micro"
+            "tensorflow", "onnxruntime", "ai-edge-litert", "litert-quantizer", "tflite-micro"
         ),
     }
     record.write("quantization", figures, "What quantization costs", report(figures))
@@ -228,14 +160,13 @@ def report(figures: dict[str, Any]) -> str:
     ]
     largest = max(max(d.values()) for d in figures["float32_largest_difference"].values())
     rows.append(("float32, largest difference of an output", f"{largest:.1e}"))
-    tools = [tuple(row.values()) for row in figures["quantizers"]]
-    columns = ("file", "precision", "quantizer", "loss, nats", "bytes", "microseconds")
     return (
         f"The trained model's ELBO is {figures['trained_elbo']:.3f} nats on "
         f"{figures['test_images']} test images.\n\n"
         + record.markdown_table(("figure", "value"), rows)
-        + f"\nQuantizers of TFLite files, on {figures['quantizer_images']} test images:\n\n"
-        + record.markdown_table(columns, tools)
+        + f"\nint8 by several quantizers, on {figures['quantizer_images']} test images, from one "
+        "calibration set; microseconds are of one image with one thread:\n\n"
+        + quantizer_table(figures["quantizers"])
     )
 
 

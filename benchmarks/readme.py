@@ -1,11 +1,12 @@
 """The figures in the README, made from the kept results so that they cannot drift apart.
 
 What the README has between ``<!-- figures:NAME -->`` and ``<!-- /figures -->`` is what the function
-``NAME`` here makes of the results of ``MACHINE``.
+``NAME`` here makes of the results that its arguments are named after, and the machine they are of.
 """
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import textwrap
@@ -16,9 +17,14 @@ from typing import Any
 import record
 from footprint import table as footprint_table
 from inference_report import best_table
+from quantization_report import quantizer_table
 
 README = Path(__file__).parents[1] / "README.md"
-MACHINE = "amd-epyc-x86-64-2-cores"  # whose figures the README states
+MACHINES = (  # whose figures the README states: the first that has them
+    "amd-epyc-x86-64-family-25-model-17-avx2-2-cores",
+    "amd-epyc-x86-64-avx2-2-cores",
+)
+Results = dict[str, Any]
 _BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 _PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
 _TUTORIAL = (
@@ -26,14 +32,15 @@ _TUTORIAL = (
 )  # test ELBO in nats of another implementation of recipe seed, its 100 epochs done
 
 
-def results(name: str) -> dict[str, Any]:
+def results(name: str) -> Results:
     """Return the kept figures of one script."""
-    content: dict[str, Any] = json.loads((record.RESULTS / MACHINE / f"{name}.json").read_text())
+    paths = [record.RESULTS / machine / f"{name}.json" for machine in MACHINES]
+    content: Results = json.loads(next(path for path in paths if path.exists()).read_text())
     return content
 
 
-def model() -> str:
-    fast, seed = results("recipe-fast")["summary"], results("recipe-seed")["summary"]
+def model(recipe_fast: Results, recipe_seed: Results) -> str:
+    fast, seed = recipe_fast["summary"], recipe_seed["summary"]
     text = (
         f"**The model.** Recipe `fast` reaches a test ELBO of {fast['test_elbo']:.2f} ± "
         f"{fast['test_elbo_standard_error']:.2f} nats in {fast['epochs']} epochs on "
@@ -44,8 +51,8 @@ def model() -> str:
     return textwrap.fill(text, 100) + "\n"
 
 
-def files() -> str:
-    pairs = {(p["format"], p["precision"]): p for p in results("inference")["pairs"]}
+def files(inference: Results) -> str:
+    pairs = {(p["format"], p["precision"]): p for p in inference["pairs"]}
     rows = []
     for precision in _PRECISIONS:
         cells = [precision.replace("_", " ")]
@@ -57,9 +64,9 @@ def files() -> str:
     return record.markdown_table(columns, rows)
 
 
-def tflite() -> str:
+def tflite(lowering: Results, quantization: Results) -> str:
     times: dict[tuple[int, str], dict[str, float]] = {}
-    for row in results("lowering")["rows"]:
+    for row in lowering["rows"]:
         if row["run"] == "mnist" and row["format"] == "tflite" and row["batch"] == 1:
             key = (row["threads"], row["precision"])
             times.setdefault(key, {})[row["lowering"]] = row["microseconds"]
@@ -70,7 +77,6 @@ def tflite() -> str:
         own = [each.pop("tools' own") for each in found]
         ratios = [t / min(each.values()) for t, each in zip(own, found, strict=True)]
         rows.append([words, *(f"{r:.1f} times faster" for r in ratios)])
-    quantization = results("quantization")
     batches = [
         quantization["speed_ratio"][
             f"onnx decoder, tools' own float32 / our int8, 100 images, {threads} threads"
@@ -88,9 +94,9 @@ def tflite() -> str:
     return f"{table}\n{textwrap.fill(text, 100)}\n"
 
 
-def architectures() -> str:
+def architectures(lowering: Results) -> str:
     found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
-    for row in results("lowering")["rows"]:
+    for row in lowering["rows"]:
         if row["format"] == "tflite" and row["threads"] == 1:
             by = found.setdefault(row["run"], {})
             by[row["precision"], row["lowering"]] = row
@@ -108,14 +114,17 @@ def architectures() -> str:
     return record.markdown_table(columns, rows)
 
 
-def inference() -> str:
-    return best_table(results("inference"), goals=False)
+def quantizers(quantization: Results) -> str:
+    return quantizer_table(quantization["quantizers"])
 
 
-def device() -> str:
-    figures = results("runtime")["figures"]
+def inference(inference: Results) -> str:
+    return best_table(inference, goals=False)
+
+
+def device(runtime: Results) -> str:
     rows = []
-    for name, figure in figures.items():
+    for name, figure in runtime["figures"].items():
         if "ratio" in figure:
             spread = f"{figure['lowest']:.2f} to {figure['highest']:.2f}"
             rows.append([name, f"{figure['ratio']:.2f} ({spread})"])
@@ -124,7 +133,7 @@ def device() -> str:
     return record.markdown_table(("A / B", "median (range over rounds)"), rows)
 
 
-def cold_start() -> str:
+def cold_start(cold_start: Results) -> str:
     rows = [
         [
             name,
@@ -132,19 +141,19 @@ def cold_start() -> str:
             f"{figure['total_milliseconds']:.0f}",
             f"{figure['resident_megabytes']:.0f}",
         ]
-        for name, figure in results("cold_start")["starts"].items()
+        for name, figure in cold_start["starts"].items()
     ]
     columns = ("milliseconds", "import", "load", "first image", "together", "resident MB")
     return record.markdown_table(columns, rows)
 
 
-def footprint() -> str:
-    return footprint_table(results("footprint")["installations"])
+def footprint(footprint: Results) -> str:
+    return footprint_table(footprint["installations"])
 
 
-def scaling() -> str:
+def scaling(scaling: Results) -> str:
     rows = []
-    for part in results("scaling")["parts"].values():
+    for part in scaling["parts"].values():
         sizes = [f"{part['points'][i]['size']:,}" for i in (0, -1)]
         slopes = [part["exponents"][name] for name in ("seconds", "megabytes")]
         cells = [f"{s['all']:.2f}, {s['last_two']:.2f}" for s in slopes]
@@ -152,8 +161,7 @@ def scaling() -> str:
     return record.markdown_table(("", "sizes", "time: exponents", "memory: exponents"), rows)
 
 
-def training() -> str:
-    figures = results("training-batch-100")
+def training(training_batch_100: Results) -> str:
     rows = [
         [
             name,
@@ -161,13 +169,13 @@ def training() -> str:
             f"{loop['cvae_edge_is_faster_by']:.2f}",
             f"{loop['share_of_matrix_product_rate']:.0%}",
         ]
-        for name, loop in figures["loops"].items()
+        for name, loop in training_batch_100["loops"].items()
     ]
     columns = ("", "images a second", "cvae_edge is faster by", "of the matrix-product rate")
     return record.markdown_table(columns, rows)
 
 
-BLOCKS: dict[str, Callable[[], str]] = {
+BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
         model,
@@ -175,6 +183,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         tflite,
         architectures,
         inference,
+        quantizers,
         device,
         cold_start,
         footprint,
@@ -186,7 +195,22 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def rebuilt(text: str) -> str:
     """Return the README's text with every block made anew."""
-    return _BLOCK.sub(lambda found: found[1] + BLOCKS[found[2]]() + found[3], text)
+    return _BLOCK.sub(lambda found: found[1] + block(found[2]) + found[3], text)
+
+
+def block(name: str) -> str:
+    """Return what one block says, and which machine it is of.
+
+    Raises:
+        ValueError: its results are of two machines.
+    """
+    function = BLOCKS[name]
+    parts = [results(name) for name in inspect.signature(function).parameters]
+    machines = {record.machine_words(part["machine"]) for part in parts}
+    names = {part["machine"]["name"] for part in parts}
+    if len(names) > 1:
+        raise ValueError(f"the figures of {name} must be of one machine, got {', '.join(names)}")
+    return f"{function(*parts)}\n{machines.pop()}"
 
 
 def rebuild() -> bool:

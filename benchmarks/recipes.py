@@ -72,7 +72,7 @@ def main() -> None:
         f"validate. The seed's recipe reaches {SEED_100_EPOCHS} after 100 epochs.\n"
     )
     record.write(
-        f"recipe-{arguments.recipe}",
+        f"recipe_{arguments.recipe}",
         {"config": config.to_dict(), "summary": summary, "epochs": epochs},
         f"Recipe {arguments.recipe}",
         text,

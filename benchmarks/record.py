@@ -12,21 +12,31 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cvae_edge.machine import cpu_features, processor, processor_family
+from cvae_edge.runtime.parallel import available_cores
+
 # Elsewhere for a run that is not to be kept.
 RESULTS = Path(os.environ.get("BENCHMARK_RESULTS", Path(__file__).with_name("results")))
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    """What the figures were measured on; machines that differ in speed differ in ``name``."""
+    features, cores = cpu_features() or [], available_cores()
+    words = f"{processor()} {processor_family()} {' '.join(features)} {cores} cores".lower()
     return {
-        "processor": names[0] if names else platform.processor(),
-        "architecture": platform.machine(),
-        "cores": os.cpu_count(),
+        "name": re.sub(r"[^a-z0-9]+", "-", words).strip("-"),
+        "processor": processor(),
+        "cpu_features": features,
+        "cores": cores,
         "system": platform.system(),
         "python": platform.python_version(),
     }
+
+
+def machine_words(here: Mapping[str, Any]) -> str:
+    """What ``machine`` gave, in a line of Markdown."""
+    features = ", ".join(here["cpu_features"]) or "features unknown"
+    return f"*On {here['processor']}, {features}, {here['cores']} cores.*\n"
 
 
 def versions(*packages: str) -> dict[str, str]:
@@ -42,9 +52,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 def folder() -> Path:
     """This machine's folder of results."""
-    here = machine()
-    words = f"{here['processor']} {here['architecture']} {here['cores']} cores".lower()
-    path = RESULTS / re.sub(r"[^a-z0-9]+", "-", words).strip("-")
+    path = RESULTS / machine()["name"]
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -66,11 +74,12 @@ def skipped_text(skipped: Mapping[str, str]) -> str:
 
 def write(name: str, figures: dict[str, Any], title: str, text: str) -> None:
     """Keep ``figures`` as JSON and ``text`` as Markdown, and print the text."""
-    document = {**figures, "date": date.today().isoformat(), "machine": machine()}
+    here = machine()
+    document = {**figures, "date": date.today().isoformat(), "machine": here}
     content = json.dumps(document, indent=1)
     content = re.sub(  # a list of numbers is one line
         r"\[\s+([-+\d.e,\s]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", content
     )
     (folder() / f"{name}.json").write_text(content + "\n")
-    (folder() / f"{name}.md").write_text(f"# {title}\n\n{text}")
+    (folder() / f"{name}.md").write_text(f"# {title}\n\n{machine_words(here)}\n{text}")
     print(text)

@@ -5,7 +5,7 @@
 Same networks, Adam, batch and data. Each loop is a process of its own; all are warmed up, then take
 turns in rounds, so that a machine whose speed drifts touches all alike. Figures are medians over
 the rounds, ratios are taken within a round. The share of the machine's float32 matrix-product rate
-counts 34.5 MFLOP an image. Results go to benchmarks/results/MACHINE/training-batch-N.json and .md.
+counts 34.5 MFLOP an image. Results go to benchmarks/results/MACHINE/training_batch_N.json and .md.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def report(
         text += f"\nSkipped: {', '.join(skipped)}.\n"
     versions = record.versions("tensorflow", "keras", "torch", "numpy")
     record.write(
-        f"training-batch-{batch_size}",
+        f"training_batch_{batch_size}",
         {"versions": versions, "loops": figures, "gflops": product_rates, "skipped": skipped},
         "Training: images a second",
         text,

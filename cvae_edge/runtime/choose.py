@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import BundleError, DependencyError
 from cvae_edge.manifest import PRECISIONS, Artifact, Manifest
 from cvae_edge.model_config import require
 from cvae_edge.runtime.engines import ENGINES, find_engine, is_installed, known_formats
+from cvae_edge.untrusted import is_number
+
+Measure = Callable[[Sequence[Artifact]], Mapping[str, float]]  # microseconds by file
+_TIE = 1.15  # times that are closer may change places from one measurement to the next
 
 
 def choose_format(manifest: Manifest, format: str = "auto") -> str:
@@ -42,21 +50,45 @@ def choose_format(manifest: Manifest, format: str = "auto") -> str:
     )
 
 
-def choose_pair(manifest: Manifest, format: str, precision: str) -> list[Artifact]:
+def choose_files(
+    bundle: Bundle, format: str, precision: str, threads: int | None, provider: str
+) -> list[Artifact]:
+    """Return the files that ``EdgeCVAE.load`` opens; see ``choose_format``, ``choose_artifact``."""
+    measure = None
+    if precision == "auto" and provider == "cpu":  # elsewhere opening a file may take minutes
+        from cvae_edge.runtime.measured import measure_files  # others spare its import
+
+        measure = partial(measure_files, bundle, threads)
+    manifest = bundle.manifest
+    return choose_pair(manifest, choose_format(manifest, format), precision, measure)
+
+
+def choose_pair(
+    manifest: Manifest, format: str, precision: str, measure: Measure | None = None
+) -> list[Artifact]:
     """Return an encoder and a decoder, or the one that is there; see ``choose_artifact``."""
     halves = {
         (a.role, p) for a in manifest.artifacts for p in ("auto", a.precision) if a.format == format
     }
     there = [role for role in _ROLES if (role, precision) in halves]
-    return [choose_artifact(manifest, role, format, precision) for role in there or _ROLES]
+    return [choose_artifact(manifest, role, format, precision, measure) for role in there or _ROLES]
 
 
-def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) -> Artifact:
+def choose_artifact(
+    manifest: Manifest, role: str, format: str, precision: str, measure: Measure | None = None
+) -> Artifact:
     """Return the file for ``role``.
 
-    ``auto`` takes the fastest whose loss of ELBO is within ``elbo.loss_budget``, both as the
-    manifest states them: what it measured, so that one bundle gives the same images everywhere. A
-    quantized file whose loss nobody measured is never chosen.
+    ``auto`` takes the fastest of those whose loss of ELBO is within ``elbo.loss_budget`` by the
+    manifest. A quantized file whose loss nobody measured is never chosen. Of files that are as fast
+    as each other, it takes the first in the manifest's own order of speed.
+
+    Args:
+        manifest: the bundle's.
+        role: encoder or decoder.
+        format: of the file.
+        precision: the file's, or auto.
+        measure: times files on this machine, if it can; None: the manifest's latencies decide.
 
     Raises:
         ConfigError: a precision that no file of the bundle has.
@@ -73,9 +105,19 @@ def choose_artifact(manifest: Manifest, role: str, format: str, precision: str) 
             f"{manifest.name} has no {role} for {format} that loses little enough: choose "
             f"a precision; it has: {_files(manifest)}"
         )
-    if all(isinstance(a.report.get("latency_us"), int | float) for a in good):
-        return min(good, key=lambda a: float(a.report["latency_us"]))
-    return next((a for a in good if a.precision == "float32"), good[0])
+    ranked = _by_speed(good)
+    times = measure(ranked) if measure and len(ranked) > 1 else {}
+    if not times:
+        return ranked[0]
+    limit = _TIE * min(times.values())
+    return next(a for a in ranked if times.get(a.file, float("inf")) <= limit)
+
+
+def _by_speed(artifacts: list[Artifact]) -> list[Artifact]:
+    """Sort by the manifest's latencies; without them, float32 first."""
+    if all(is_number(a.report.get("latency_us")) for a in artifacts):
+        return sorted(artifacts, key=lambda a: float(a.report["latency_us"]))
+    return sorted(artifacts, key=lambda a: a.precision != "float32")
 
 
 def is_acceptable(artifact: Artifact) -> bool:

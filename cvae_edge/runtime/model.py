@@ -18,7 +18,7 @@ from cvae_edge.manifest import Manifest
 from cvae_edge.model_config import require
 from cvae_edge.preprocess import prepare
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
-from cvae_edge.runtime.choose import choose_format, choose_pair
+from cvae_edge.runtime.choose import choose_files
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
 from cvae_edge.runtime.memory import require_memory
@@ -69,8 +69,9 @@ class EdgeCVAE:
             source: the bundle's folder; a .zip of it, as a path or as bytes; a mapping from file
                 names to bytes; or None for export/mnist in the working folder and, without one,
                 the bundle that ships with the package.
-            precision: float32, float16, dynamic_range or int8; or auto, the fastest that loses
-                at most ``elbo.loss_budget`` nats by the manifest.
+            precision: float32, float16, dynamic_range or int8; or auto, the fastest on this
+                machine that loses at most ``elbo.loss_budget`` nats by the manifest. The first load
+                measures that, and keeps it; see ``runtime.measured``.
             format: onnx, tflite; or auto, the first of them that the bundle has and whose engine
                 is installed.
             threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
@@ -84,9 +85,8 @@ class EdgeCVAE:
             DependencyError: the format's runtime is not installed.
         """
         bundle = source if isinstance(source, Bundle) else open_bundle(source)
-        manifest = bundle.manifest
-        pair = choose_pair(manifest, choose_format(manifest, format), precision)
-        return cls(Codecs(bundle, pair, threads, provider), manifest)
+        pair = choose_files(bundle, format, precision, threads, provider)
+        return cls(Codecs(bundle, pair, threads, provider), bundle.manifest)
 
     def __repr__(self) -> str:
         files = ", ".join(artifact.file for artifact in self._codecs.artifacts)

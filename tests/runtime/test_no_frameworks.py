@@ -7,6 +7,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 FORBIDDEN = ("tensorflow", "keras", "tf2onnx", "onnx", "matplotlib", "typer", "rich")
 
 
@@ -19,7 +21,10 @@ def run(script: str, *arguments: object) -> str:
     ).stdout
 
 
-def test_every_method_runs_without_a_training_framework(tiny: Path):
+def test_every_method_runs_without_a_training_framework(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     loaded = run(
         """
         import sys

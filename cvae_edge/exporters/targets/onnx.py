@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,7 +11,6 @@ import onnx
 import onnxruntime as ort
 import tensorflow as tf
 import tf2onnx
-from onnxruntime.quantization import quantize_dynamic, quantize_static
 from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -22,7 +20,7 @@ from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.layout import channels_first
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets import onnx_int8
-from cvae_edge.exporters.targets.target import Call, File, Target
+from cvae_edge.exporters.targets.target import File, Target
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
 
@@ -30,8 +28,8 @@ DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
 OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18
 BATCH = "n"
 # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640 fits,
-# 2 * 255 * 127 saturates: this is right on every processor. Dense layers are a small part of the
-# work and cost the most nats, by rounding z, so they keep to floats.
+# 2 * 255 * 127 saturates: this is right on every processor. Rounding z costs the most nats, so a
+# dense layer is integer only where what it takes is rounded for a convolution anyhow.
 _SCHEME = Scheme(conv_levels=64, convolutions_alone=True)
 
 
@@ -56,9 +54,10 @@ def emit(
     """
     opset = DEFAULT_OPSET if opset is None else opset
     require(opset in OPSETS, f"opset must be {OPSETS[0]} to {OPSETS[-1]}", opset)
-    model = _convert(channels_first(network), opset)
+    # onnxruntime's convolutions of integers have channels last, those of floats first.
+    model = _convert(network if precision == "int8" else channels_first(network), opset)
     if precision == "float16":
-        model = _to_float16(model)
+        model = to_float16(model)
     elif precision == "dynamic_range":
         onnx_int8.store_kernels(model.graph)
     elif precision == "int8":
@@ -69,7 +68,7 @@ def emit(
         model.metadata_props.add(key=name, value=str(value))
     onnx.checker.check_model(model, full_check=True)  # what fails here is our mistake
     version = next(int(entry.version) for entry in model.opset_import if not entry.domain)
-    inputs, outputs = _tensors(model.graph.input), _tensors(model.graph.output)
+    inputs, outputs = tensors(model.graph.input), tensors(model.graph.output)
     return File(model.SerializeToString(), inputs, outputs, version)
 
 
@@ -148,7 +147,7 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
     del graph.value_info[:]
 
 
-def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
+def to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store weights and compute in float16; inputs and outputs stay float32."""
     half = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
     half.topological_sort()  # the casts come last
@@ -156,7 +155,8 @@ def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _tensors(values: Any) -> tuple[Tensor, ...]:
+def tensors(values: Any) -> tuple[Tensor, ...]:
+    """Return a graph's inputs or outputs; None in a shape where a size is free."""
     return tuple(
         Tensor(
             value.name,
@@ -181,48 +181,6 @@ def plain(artifact: Artifact, content: bytes) -> Graph:
     return run
 
 
-def make_call(content: bytes, batch: int = 1, threads: int = 1) -> Call:
-    """Open a file, whatever its tensors' names, and return what runs it once."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    inputs = {
-        tensor.name: np.full((batch, *tensor.shape[1:]), 0.5, np.float32)
-        for tensor in session.get_inputs()
-    }
-    return lambda: session.run(None, inputs)
-
-
-def naive(model: keras.Model, precision: str, inputs: Mapping[str, Array]) -> bytes:
-    """Export a trained encoder or decoder as tf2onnx and onnxruntime do it by default.
-
-    Args:
-        model: as it was trained.
-        precision: any of the target's.
-        inputs: a calibration set, for int8.
-    """
-    import tempfile
-
-    (tensor,) = model.inputs
-    signature = [tf.TensorSpec((None, *tensor.shape[1:]), name=tensor.name)]
-    call = tf.function(lambda value: model(value, training=False))
-    with quiet(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        proto, _ = tf2onnx.convert.from_function(call, signature, opset=DEFAULT_OPSET)
-        if precision == "float16":
-            proto = _to_float16(proto)
-        if precision in ("float32", "float16"):
-            content: bytes = proto.SerializeToString()
-            return content
-        if precision == "dynamic_range":
-            quantize_dynamic(proto, path)
-        else:
-            batches = onnx_int8.CalibrationBatches({tensor.name: inputs[tensor.name]})
-            quantize_static(proto, path, batches)
-        return path.read_bytes()
-
-
 TARGET = Target(
     name="onnx",
     precisions=("float32", "float16", "dynamic_range", "int8"),
@@ -236,6 +194,4 @@ TARGET = Target(
     scheme=_SCHEME,
     count_operators=onnx_int8.count_operators,
     plain=plain,
-    make_call=make_call,
-    naive=naive,
 )

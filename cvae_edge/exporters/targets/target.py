@@ -6,14 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from cvae_edge.codec import Graph
-from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.manifest import Artifact, Tensor
-
-Call = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -24,6 +19,10 @@ class File:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     opset: int | None = None
+
+    def described_by(self, artifact: Artifact) -> Artifact:
+        """Return ``artifact`` with this file's tensors: what opens another tool's file."""
+        return artifact._replace(inputs=self.inputs, outputs=self.outputs)
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,3 @@ class Target:
     scheme: Scheme | None = None  # of int8
     count_operators: Callable[[bytes], dict[str, Any]] | None = None
     plain: Callable[[Artifact, bytes], Graph] | None = None  # on the engine's plain kernels
-    make_call: Callable[[bytes, int, int], Call] | None = None  # content, batch, threads
-    # naive(model, precision, inputs): the tools' own export, with their defaults
-    naive: Callable[[keras.Model, str, Mapping[str, Array]], bytes] | None = None

@@ -22,7 +22,7 @@ from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets.operators import summarize
-from cvae_edge.exporters.targets.target import Call, File, Target
+from cvae_edge.exporters.targets.target import File, Target
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines.litert import dequantize, quantize
@@ -51,7 +51,7 @@ def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any)
             converter.target_spec.supported_types = [tf.float16]
         if precision == "int8" and io == "int8":
             converter.inference_input_type = converter.inference_output_type = tf.int8
-        content = _convert(converter)
+        content = convert(converter)
     return File(content, *signature(content))
 
 
@@ -62,7 +62,7 @@ def signature(content: bytes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     return _tensors(runner.get_input_details()), _tensors(runner.get_output_details())
 
 
-def _convert(converter: Any) -> bytes:
+def convert(converter: Any) -> bytes:
     """Run a converter without what it, Keras and MLIR print."""
     with quiet(), contextlib.redirect_stdout(text_io.StringIO()):
         content: bytes = converter.convert()
@@ -103,37 +103,6 @@ def plain(artifact: Artifact, content: bytes) -> Graph:
     return run
 
 
-def make_call(content: bytes, batch: int = 1, threads: int = 1) -> Call:
-    """Open a file, whatever its tensors' names, and return what runs it once."""
-    with quiet():
-        interpreter = Interpreter(model_content=content, num_threads=threads)
-        for details in interpreter.get_input_details():
-            interpreter.resize_tensor_input(details["index"], [batch, *details["shape"][1:]])
-        interpreter.allocate_tensors()
-    for details in interpreter.get_input_details():
-        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
-    return interpreter.invoke  # type: ignore[no-any-return]
-
-
-def naive(model: keras.Model, precision: str, inputs: Mapping[str, Array]) -> bytes:
-    """Export a trained encoder or decoder as the converter does it by default.
-
-    Args:
-        model: as it was trained.
-        precision: any of the target's.
-        inputs: a calibration set, for int8.
-    """
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    if precision != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if precision == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    if precision == "int8":
-        values = inputs[model.inputs[0].name]
-        converter.representative_dataset = lambda: ([v[np.newaxis]] for v in values)
-    return _convert(converter)
-
-
 def count_operators(content: bytes) -> dict[str, Any]:
     """Count the operators of a file by what they compute with; see ``summarize``."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
@@ -158,6 +127,4 @@ TARGET = Target(
     scheme=Scheme(conv_levels=127, convolutions_alone=False),
     count_operators=count_operators,
     plain=plain,
-    make_call=make_call,
-    naive=naive,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cvae_edge.errors import ConfigError, DependencyError
@@ -88,6 +89,13 @@ def is_installed(engine: Engine) -> bool:
     """Whether one of its packages is there."""
     modules = (package.replace("-", "_") for package in engine.packages)
     return any(importlib.util.find_spec(module) for module in modules)
+
+
+def version(engine: Engine) -> str:
+    """Return the version of what was imported for an engine; nothing where it does not say."""
+    modules = (sys.modules.get(package.replace("-", "_")) for package in engine.packages)
+    versions = (getattr(module, "__version__", "") for module in modules)
+    return next((str(v) for v in versions if v), "")
 
 
 def load_engine(format: str, provider: str = "cpu") -> Any:
