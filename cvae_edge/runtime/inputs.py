@@ -18,9 +18,9 @@ from cvae_edge.codec import Array
 from cvae_edge.errors import DataError, DataWarning
 from cvae_edge.fitting import fit_images
 from cvae_edge.image_files import SUFFIXES, find_images, read_image, require_few_broken
+from cvae_edge.memory import require_memory
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.arguments import as_batch, as_latents
-from cvae_edge.runtime.memory import require_memory
 
 STANDARD = "-"  # standard input, or output
 ARRAYS = (".npy", ".npz")

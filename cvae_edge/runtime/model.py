@@ -15,13 +15,13 @@ from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array
 from cvae_edge.elbo import image_bounds, mean_bounds
 from cvae_edge.manifest import Manifest
+from cvae_edge.memory import require_memory
 from cvae_edge.model_config import require
 from cvae_edge.preprocess import prepare
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
 from cvae_edge.runtime.choose import choose_format, choose_pair
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
-from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.posterior import Posterior
 from cvae_edge.runtime.source import Source, open_bundle
 
