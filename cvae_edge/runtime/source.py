@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from cvae_edge.bundle import Bundle
+from cvae_edge.bundle import Bundle, Read
 from cvae_edge.errors import BundleError
 from cvae_edge.folders import restore
 from cvae_edge.manifest import MANIFEST
@@ -68,11 +68,13 @@ def open_bundle(source: Source | None = None) -> Bundle:
     return Bundle.open(path)
 
 
-def _mapping_reader(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
-    def read(name: str) -> bytes:
+def _mapping_reader(files: Mapping[str, bytes]) -> Read:
+    def read(name: str, most: int) -> bytes:
         content = files.get(name)
         if not isinstance(content, bytes | bytearray | memoryview):
             raise BundleError(f"the bundle in memory has no bytes named {name}")
+        if len(content) > most:
+            raise BundleError(f"{name} must have at most {most:,} bytes, got {len(content):,}")
         return bytes(content)
 
     return read
