@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cvae_edge.errors import BundleError
 from cvae_edge.folders import new_folder, restore
+from cvae_edge.guard import check_graph
 from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
 from cvae_edge.regular_files import read_regular
 from cvae_edge.writing import write_text
@@ -29,14 +30,15 @@ _MAX_MANIFEST = 1 << 22
 class Bundle:
     """A manifest whose every entry has been checked, and a way to its files."""
 
-    def __init__(self, manifest: Manifest, source: str, read: Read) -> None:
+    def __init__(self, manifest: Manifest, source: str, read: Read, trust: bool = False) -> None:
         self.manifest = manifest
+        self._trust = trust
         self.source = source  # what to call it in messages
         self._read = read
 
     @classmethod
-    def open(cls, folder: Path) -> Bundle:
-        """Read the manifest of the bundle in ``folder``.
+    def open(cls, folder: Path, trust: bool = False) -> Bundle:
+        """Read the manifest of the bundle in ``folder``; ``trust`` as in ``from_reader``.
 
         Raises:
             BundleError: there is none, or it is damaged, unsafe or of an unknown version.
@@ -53,18 +55,19 @@ class Bundle:
             except OSError as error:
                 raise BundleError(f"{folder}: {name} cannot be read: {error.strerror}") from error
 
-        return cls.from_reader(read, str(folder))
+        return cls.from_reader(read, str(folder), trust)
 
     @classmethod
-    def from_reader(cls, read: Read, source: str) -> Bundle:
-        """Build a bundle from ``read``."""
-        return cls(parse_manifest(read(MANIFEST, _MAX_MANIFEST), source), source, read)
+    def from_reader(cls, read: Read, source: str, trust: bool = False) -> Bundle:
+        """Build a bundle from ``read``; see ``guard.check_graph`` for ``trust``."""
+        return cls(parse_manifest(read(MANIFEST, _MAX_MANIFEST), source), source, read, trust)
 
     def read(self, entry: Artifact | str) -> bytes:
         """Return the bytes of an artifact, or of a further file, once its SHA-256 is right.
 
         Raises:
-            BundleError: the file is missing, or is not the one the manifest describes.
+            BundleError: the file is missing, is not the one the manifest describes, or is one that
+                may do harm.
         """
         if isinstance(entry, Artifact):
             name, sha256, size = entry.file, entry.sha256, min(entry.size_bytes, MAX_BYTES)
@@ -79,6 +82,8 @@ class Bundle:
                 f"{self.source}: {name} was changed or damaged, "
                 "its SHA-256 is not the manifest's: copy or export the bundle again"
             )
+        if isinstance(entry, Artifact):
+            check_graph(name, entry.format, content, self.manifest.model, self._trust)
         return content
 
 

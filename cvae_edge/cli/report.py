@@ -87,8 +87,9 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
         "naive: the tools' own export."
     )
     for artifact in artifacts:
-        if "slower" in artifact.report:
-            typer.echo(f"Note: {artifact.report['slower']}.")
+        for note in ("slower", "needs_trust"):
+            if note in artifact.report:
+                typer.echo(f"Note: {artifact.report[note]}.")
 
 
 def _microseconds(artifact: Artifact, key: str) -> str:

@@ -59,6 +59,7 @@ class EdgeCVAE:
         format: str = "auto",
         threads: int | None = None,
         provider: str = "cpu",
+        trust: bool = False,
     ) -> EdgeCVAE:
         """Load a model. Every file's SHA-256 is checked before it is opened.
 
@@ -76,14 +77,15 @@ class EdgeCVAE:
             threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
             provider: what the files run on, by short name: onnxruntime's cpu, cuda, tensorrt,
                 coreml, directml or xnnpack; or openvino.
+            trust: run files whose operators or sizes may do harm; see ``guard.check_graph``.
 
         Raises:
             BundleError: the bundle is missing, damaged, unsafe, of an unknown version, or lacks
-                the file.
+                the file; or a file may do harm and ``trust`` is not given.
             ConfigError: an argument is out of range, or the provider is not here.
             DependencyError: the format's runtime is not installed.
         """
-        bundle = source if isinstance(source, Bundle) else open_bundle(source)
+        bundle = source if isinstance(source, Bundle) else open_bundle(source, trust)
         manifest = bundle.manifest
         pair = choose_pair(manifest, choose_format(manifest, format), precision)
         return cls(Codecs(bundle, pair, threads, provider), manifest)

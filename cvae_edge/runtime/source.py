@@ -42,30 +42,31 @@ def reference_bundle() -> Path | None:
     return None
 
 
-def open_bundle(source: Source | None = None) -> Bundle:
+def open_bundle(source: Source | None = None, trust: bool = False) -> Bundle:
     """Open a bundle, wherever it is.
 
     Args:
         source: its folder; a .zip of it, as a path or as bytes; a mapping from file names to bytes;
             or None for ``default_bundle()``.
+        trust: run its files whatever they hold; see ``guard.check_graph``.
 
     Raises:
         BundleError: it is not there, damaged, unsafe or of an unknown version.
     """
     if source is None:
-        return Bundle.open(default_bundle())
+        return Bundle.open(default_bundle(), trust)
     if isinstance(source, bytes):
         from cvae_edge.runtime.archive import read_zip
 
-        return Bundle.from_reader(read_zip(source, "the zip"), "the zip")
+        return Bundle.from_reader(read_zip(source, "the zip"), "the zip", trust)
     if isinstance(source, Mapping):
-        return Bundle.from_reader(_mapping_reader(source), "the bundle in memory")
+        return Bundle.from_reader(_mapping_reader(source), "the bundle in memory", trust)
     path = Path(source)
     if path.is_file():
         from cvae_edge.runtime.archive import read_zip
 
-        return Bundle.from_reader(read_zip(path, str(path)), str(path))
-    return Bundle.open(path)
+        return Bundle.from_reader(read_zip(path, str(path)), str(path), trust)
+    return Bundle.open(path, trust)
 
 
 def _mapping_reader(files: Mapping[str, bytes]) -> Read:

@@ -125,9 +125,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tiny, tmp_path, name
     def replace(make: Callable[[Path], object]) -> None:
         (copy / name).unlink()
         make(copy / name)
-        with pytest.raises(
-            BundleError, match=r"regular file|at most|is no bundle|levels of symbolic"
-        ):
+        with pytest.raises(BundleError, match=r"regular file|at most|no bundle|symbolic"):
             EdgeCVAE.load(copy)
 
     replace(os.mkfifo)
