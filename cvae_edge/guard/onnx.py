@@ -18,6 +18,8 @@ MAX_NODES = 4096
 _ORT_MARK = b"ORTM"  # of onnxruntime's own format, which it would recognize
 _DOMAINS = ("", "ai.onnx")
 _EXTERNAL = 1
+# Fields of an attribute: graphs, sparse tensors, types, references, several tensors.
+_GRAPHS = frozenset((6, 10, 11, 14, 15, 21, 22, 23))
 # Bytes a value and the field that has it where raw_data has none, by TensorProto.DataType.
 _TYPES = {1: (4, 4), 2: (1, 5), 3: (1, 5), 4: (2, 5), 5: (2, 5), 6: (4, 5), 7: (8, 7), 9: (1, 5),
           10: (2, 5), 11: (8, 10), 12: (4, 11), 13: (8, 11), 16: (2, 5)}  # fmt: skip
@@ -140,7 +142,7 @@ def _node(node: Message) -> Node:
     tensors: dict[str, Message] = {}
     for attribute in node.messages(5):
         name = attribute.text(1)
-        if any(number in attribute for number in (6, 10, 11, 14, 15, 21, 22, 23)):
+        if attribute.has_any(_GRAPHS):
             raise ValueError(f"an operator must hold no graph of its own, got {op[:40]}")
         if name in attributes or name in tensors:
             raise ValueError(f"an operator must have {name[:40]} once")
