@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar
+from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar, say
 from cvae_edge.model_config import require
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import known_formats, known_providers
@@ -191,7 +191,7 @@ def score(
     if not json or out != "-":
         write_scores(out, scores, named.files)
     if not json:
-        typer.echo(f"Scores are in {scores.unit}.", err=out == "-")
+        say(f"Scores are in {scores.unit}.", err=out == "-")
     raise typer.Exit(1 if scores.anomalies else 0)
 
 
@@ -247,4 +247,4 @@ def _report(done: str, json: bool, out: str, **facts: Any) -> None:
     if json:
         print_json({"out": out, **facts})
     else:
-        typer.echo(done, err=out == "-")
+        say(done, err=out == "-")
