@@ -1,8 +1,13 @@
 """Train a convolutional VAE, export it to ONNX and TFLite, run it with numpy and onnxruntime."""
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from cvae_edge.version import __version__
+
+# From 1.29 on onnxruntime reports to Microsoft, and writes an identifier of the machine into the
+# home folder. It reads this once, as it is first imported; a user's own setting stands.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from cvae_edge.runtime.model import EdgeCVAE as EdgeCVAE

@@ -15,21 +15,30 @@ from pathlib import Path
 
 from cvae_edge.errors import BundleError
 from cvae_edge.folders import new_folder, restore
+from cvae_edge.guard import check_graph
 from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
+from cvae_edge.regular_files import read_regular
 from cvae_edge.writing import write_text
+
+# Returns a file's bytes by its name; BundleError where there are more than the number beside it.
+Read = Callable[[str, int], bytes]
+
+MAX_BYTES = 1 << 28  # of a file, and of all in a zip: a bundle has a few MB
+_MAX_MANIFEST = 1 << 22
 
 
 class Bundle:
     """A manifest whose every entry has been checked, and a way to its files."""
 
-    def __init__(self, manifest: Manifest, source: str, read: Callable[[str], bytes]) -> None:
+    def __init__(self, manifest: Manifest, source: str, read: Read, trust: bool = False) -> None:
         self.manifest = manifest
+        self._trust = trust
         self.source = source  # what to call it in messages
         self._read = read
 
     @classmethod
-    def open(cls, folder: Path) -> Bundle:
-        """Read the manifest of the bundle in ``folder``.
+    def open(cls, folder: Path, trust: bool = False) -> Bundle:
+        """Read the manifest of the bundle in ``folder``; ``trust`` as in ``from_reader``.
 
         Raises:
             BundleError: there is none, or it is damaged, unsafe or of an unknown version.
@@ -39,43 +48,42 @@ class Bundle:
             raise BundleError(
                 f"{folder} is no bundle: it has no {MANIFEST}; cvae-edge export makes one"
             )
-        root = folder.resolve()
 
-        def read(name: str) -> bytes:
-            path = (root / name).resolve()
-            if path.parent != root:  # a link, say
-                raise BundleError(f"{folder}: {name} leads out of the bundle")
-            try:
-                return path.read_bytes()
+        def read(name: str, most: int) -> bytes:
+            try:  # a link may lead anywhere: the hash says whether it leads to the right file
+                return read_regular(folder / name, most)
             except OSError as error:
                 raise BundleError(f"{folder}: {name} cannot be read: {error.strerror}") from error
 
-        return cls.from_reader(read, str(folder))
+        return cls.from_reader(read, str(folder), trust)
 
     @classmethod
-    def from_reader(cls, read: Callable[[str], bytes], source: str) -> Bundle:
-        """Build a bundle from ``read``, which returns a file's bytes by its name."""
-        return cls(parse_manifest(read(MANIFEST), source), source, read)
+    def from_reader(cls, read: Read, source: str, trust: bool = False) -> Bundle:
+        """Build a bundle from ``read``; see ``guard.check_graph`` for ``trust``."""
+        return cls(parse_manifest(read(MANIFEST, _MAX_MANIFEST), source), source, read, trust)
 
     def read(self, entry: Artifact | str) -> bytes:
         """Return the bytes of an artifact, or of a further file, once its SHA-256 is right.
 
         Raises:
-            BundleError: the file is missing, or is not the one the manifest describes.
+            BundleError: the file is missing, is not the one the manifest describes, or is one that
+                may do harm.
         """
         if isinstance(entry, Artifact):
-            name, sha256 = entry.file, entry.sha256
+            name, sha256, size = entry.file, entry.sha256, min(entry.size_bytes, MAX_BYTES)
         else:
             name = entry
             if name not in self.manifest.files:
                 raise BundleError(f"{self.source}: the manifest names no {name}")
-            sha256 = self.manifest.files[name]
-        content = self._read(name)
+            sha256, size = self.manifest.files[name], MAX_BYTES
+        content = self._read(name, size)
         if hashlib.sha256(content).hexdigest() != sha256:
             raise BundleError(
                 f"{self.source}: {name} was changed or damaged, "
                 "its SHA-256 is not the manifest's: copy or export the bundle again"
             )
+        if isinstance(entry, Artifact):
+            check_graph(name, entry.format, content, self.manifest.model, self._trust)
         return content
 
 

@@ -218,7 +218,8 @@ def _artifact(fields: Any) -> Artifact:
         word(known, name)
     if known["lowering"] is not None:
         word(known, "lowering")
-    check(is_whole(known["size_bytes"]), "size_bytes must be an integer", known["size_bytes"])
+    size = known["size_bytes"]
+    check(is_whole(size) and size >= 0, "size_bytes must be an integer of at least 0", size)
     for name in ("tolerance", "difference"):
         values = typed({name: {}, **known}, name, dict)
         check(all(is_number(v) for v in values.values()), f"{name} must hold numbers", values)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from cvae_edge.errors import BundleError
 
 _LONGEST_WORD, _LONGEST_NAME = 40, 100
+_LARGEST = sys.float_info.max
+_DIGITS = 20  # of an integer of 64 bits, with its sign
 
 
 def check(condition: bool, rule: str, got: object) -> None:
@@ -19,15 +22,42 @@ def check(condition: bool, rule: str, got: object) -> None:
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the value of JSON as its standard has it, without NaN and infinity."""
+    """Return the value of JSON whose numbers and texts everything can hold and print.
+
+    That is, without NaN, infinity, integers of more than 64 bits and halves of surrogate pairs.
+
+    Raises:
+        BundleError: it is not so.
+    """
     try:
-        return json.loads(content.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(
+            content.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
+        if b"\\ud" in content or b"\\uD" in content:  # only an escape can make half a pair
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BundleError(f"it must be readable JSON: {error}") from error
+    return value
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > _DIGITS or not -(2**63) <= int(text) < 2**64:
+        raise ValueError(f"an integer must fit into 64 bits, got {text[:40]}")
+    return int(text)
 
 
 def known_fields(cls: type[tuple[Any, ...]], fields: Any) -> dict[str, Any]:
@@ -71,7 +101,8 @@ def is_whole(value: object) -> bool:
 
 def is_number(value: object) -> bool:
     """Whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and -_LARGEST <= value <= _LARGEST  # type: ignore[operator] # False for NaN
 
 
 def check_sha256(value: object) -> None:

@@ -124,7 +124,7 @@ def test_two_entries_for_one_file_are_refused() -> None:
         parse(content)
 
 
-def test_a_link_out_of_the_bundle_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_to_another_file_than_the_manifests_is_refused(tmp_path: Path) -> None:
     content = fields()
     (tmp_path / "secret").write_text("secret")
     folder = tmp_path / "bundle"
@@ -133,7 +133,7 @@ def test_a_link_out_of_the_bundle_is_not_followed(tmp_path: Path) -> None:
     name = content["artifacts"][0]["file"]
     os.symlink(tmp_path / "secret", folder / name)
     opened = Bundle.open(folder)
-    with pytest.raises(BundleError, match=f"{name} leads out of the bundle"):
+    with pytest.raises(BundleError, match=f"{name} was changed"):
         opened.read(opened.manifest.artifacts[0])
 
 
@@ -142,7 +142,7 @@ def test_a_changed_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     artifact = parse(content).artifacts[0]
     (tmp_path / artifact.file).write_bytes((TINY / artifact.file).read_bytes() + b"x")
-    with pytest.raises(BundleError, match="was changed or damaged"):
+    with pytest.raises(BundleError, match="was changed or damaged|at most"):
         Bundle.open(tmp_path).read(artifact)
 
 
@@ -259,3 +259,13 @@ def test_version_1s_words_for_binarization_are_read(old: str, new: str) -> None:
     assert manifest.pixels.binarize == manifest.training["data"]["binarize"] == new
     with pytest.raises(CvaeEdgeError, match="binarize must be one of"):
         parse_manifest(json.dumps(content | {"binarize": "half"}).encode())
+
+
+@pytest.mark.parametrize(
+    "value", ["1" + "0" * 400, "1e400", "-1e400", str(2**64), "NaN", '"\\ud800"', '"\\uDFFF"']
+)
+def test_numbers_and_texts_that_nothing_can_hold_or_print_are_refused(value: str) -> None:
+    content = json.dumps({**fields(), "report": {"x": 0}}).replace('{"x": 0}', f'{{"x": {value}}}')
+    assert value in content
+    with pytest.raises(BundleError, match="readable JSON"):
+        parse_manifest(content.encode())

@@ -19,8 +19,8 @@ from cvae_edge.errors import BenchmarkError
 from cvae_edge.interruption import Interruption, interruption
 from cvae_edge.machine import cpu_features, gpus, installed_version, operating_system, processor
 from cvae_edge.manifest import Manifest
+from cvae_edge.memory import available_memory
 from cvae_edge.runtime.engines import ENGINES
-from cvae_edge.runtime.memory import available_memory
 from cvae_edge.runtime.parallel import available_cores
 from cvae_edge.runtime.source import default_bundle, open_bundle
 from cvae_edge.version import __version__

@@ -11,9 +11,9 @@ from itertools import product
 from cvae_edge.errors import BenchmarkError, BenchmarkWarning, BundleError, DependencyError
 from cvae_edge.manifest import ROLES as FILE_ROLES
 from cvae_edge.manifest import Artifact, Manifest
+from cvae_edge.memory import require_memory
 from cvae_edge.model_config import require
 from cvae_edge.runtime.engines import ENGINES, Engine, known_formats, known_providers, load_engine
-from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.parallel import available_cores
 
 ROLES = ("decoder", "encoder", "reconstruct", "generate")

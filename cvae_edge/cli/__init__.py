@@ -6,6 +6,7 @@ device-side commands work where TensorFlow is not installed.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -52,10 +53,23 @@ def main() -> None:
     What a user can cause is one sentence on standard error; the rest is a traceback.
     """
     warnings.showwarning = print_warning
+    _fill_standard()
     try:
         app()
     except BaseException as raised:
         sys.exit(_exit_code(_cause(raised)))
+
+
+def _fill_standard() -> None:
+    """Open what a caller closed of standard input, output and error.
+
+    The next file would take its place, and get what is meant for a terminal.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _cause(raised: BaseException) -> BaseException:

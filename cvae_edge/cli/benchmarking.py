@@ -14,6 +14,7 @@ from cvae_edge.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    say,
 )
 from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import require
@@ -124,4 +125,4 @@ def _print(results: Results, json: bool) -> None:
     if results.interrupted:
         print_error("interrupted: rows marked * lack rounds, and others are absent")
     more = "" if width >= _WIDE else " A wider terminal, --json and --out have all of them."
-    typer.echo("\n".join([COLUMNS_HELP + more, "", *sentences(results)]))
+    say("\n".join([COLUMNS_HELP + more, "", *sentences(results)]))

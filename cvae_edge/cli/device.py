@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, print_json, progress_bar
+from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar, say
 from cvae_edge.model_config import require
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import known_formats, known_providers
@@ -47,10 +47,11 @@ def generate(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Draw images from the prior: the decoder's picture of normal noise."""
-    model = _load(bundle, precision, format, threads, provider, out, json)
+    model = _load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.outputs import write_batches
 
     with _counter("generating") as count:
@@ -67,10 +68,11 @@ def encode(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Encode images to the mean and log-variance of their latents."""
-    model = _load(bundle, precision, format, threads, provider, out, json, (".npz",))
+    model = _load(bundle, precision, format, threads, provider, trust, out, json, (".npz",))
     from cvae_edge.runtime.outputs import write_arrays
 
     named = _read(images, model, resize, skip_broken=True)
@@ -90,10 +92,11 @@ def decode(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Decode latents to images."""
-    model = _load(bundle, precision, format, threads, provider, out, json)
+    model = _load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.inputs import read_latents
     from cvae_edge.runtime.outputs import write_images
 
@@ -113,10 +116,11 @@ def reconstruct(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Encode images and decode them again; a picture shows both, side by side."""
-    model = _load(bundle, precision, format, threads, provider, out, json)
+    model = _load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.outputs import write_pairs
 
     named = _read(images, model, resize, skip_broken=True)
@@ -137,10 +141,11 @@ def interpolate(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Decode the latents on the way from one image to another, a row each pair."""
-    model = _load(bundle, precision, format, threads, provider, out, json)
+    model = _load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.outputs import write_images
 
     a, b = (_read([name], model, resize) for name in (first, second))
@@ -164,10 +169,11 @@ def score(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Score images in nats: low is unlike what the model was trained on."""
-    model = _load(bundle, precision, format, threads, provider)
+    model = _load(bundle, precision, format, threads, provider, trust)
     from cvae_edge.runtime.scores import fit_threshold, score_images, write_scores
 
     require(
@@ -185,7 +191,7 @@ def score(
     if not json or out != "-":
         write_scores(out, scores, named.files)
     if not json:
-        typer.echo(f"Scores are in {scores.unit}.", err=out == "-")
+        say(f"Scores are in {scores.unit}.", err=out == "-")
     raise typer.Exit(1 if scores.anomalies else 0)
 
 
@@ -195,6 +201,7 @@ def _load(
     format: str,
     threads: int | None,
     provider: str,
+    trust: bool,
     out: str | None = None,
     json: bool = False,
     endings: tuple[str, ...] = (),
@@ -209,7 +216,12 @@ def _load(
 
     with quiet():  # LiteRT announces its delegate
         return EdgeCVAE.load(
-            bundle, precision=precision, format=format, threads=threads, provider=provider
+            bundle,
+            precision=precision,
+            format=format,
+            threads=threads,
+            provider=provider,
+            trust=trust,
         )
 
 
@@ -235,4 +247,4 @@ def _report(done: str, json: bool, out: str, **facts: Any) -> None:
     if json:
         print_json({"out": out, **facts})
     else:
-        typer.echo(done, err=out == "-")
+        say(done, err=out == "-")

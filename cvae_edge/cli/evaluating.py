@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.output import print_json, print_table, progress_bar
+from cvae_edge.cli.output import TRUST, print_json, print_table, progress_bar
 from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def evaluate(
     encoder: str = typer.Option("float32", help="Of a bundle: the encoder's precision."),
     decoder: str = typer.Option("float32", help="Of a bundle: the decoder's precision."),
     data: str | None = typer.Option(None, help="Data to use instead of its own."),
+    trust: bool = TRUST,
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Evaluate the ELBO and the importance-weighted bound on test images."""
@@ -43,7 +44,7 @@ def evaluate(
         if (target / MANIFEST).exists():
             parts = (format, encoder, decoder)
             result, likelihood, binarize = _evaluate_files(
-                target, parts, data, samples, seed, on_batch
+                target, trust, parts, data, samples, seed, on_batch
             )
         else:
             result, likelihood, binarize = _evaluate_run(target, data, samples, seed, on_batch)
@@ -56,6 +57,7 @@ def evaluate(
 
 def _evaluate_files(
     target: Path,
+    trust: bool,
     parts: tuple[str, str, str],
     data: str | None,
     samples: int,
@@ -65,7 +67,7 @@ def _evaluate_files(
     from cvae_edge.bundle import Bundle
     from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
 
-    opened = Bundle.open(target)
+    opened = Bundle.open(target, trust)
     with quiet():  # LiteRT announces its delegate
         codec = open_codec(opened, *parts)
     result = evaluate_bundle(opened, codec, data, samples, seed, on_batch)

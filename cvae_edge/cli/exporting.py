@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, print_json, progress_bar
+from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar
 from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
 from cvae_edge.quiet import quiet
 
@@ -78,6 +78,7 @@ def verify(
     target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     threads: int | None = typer.Option(None, help="Threads of the runtime."),
     provider: str = typer.Option("cpu", help="What files run on: cpu, cuda, openvino, ..."),
+    trust: bool = TRUST,
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
@@ -85,7 +86,7 @@ def verify(
     from cvae_edge.runtime.source import open_bundle
     from cvae_edge.runtime.verify import verify_bundle
 
-    opened = open_bundle(target)
+    opened = open_bundle(target, trust)
     with quiet():  # LiteRT announces its delegate
         checks = verify_bundle(opened, threads, provider)
     if json:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from cvae_edge.cli.output import say
 from cvae_edge.cli.training import need_tensorflow, parse_size, print_summary
 from cvae_edge.config import DataConfig
 from cvae_edge.errors import ConfigError
@@ -61,4 +62,4 @@ def import_(
         width=width,
     )
     print_summary(run)
-    typer.echo(f"\nNext: cvae-edge export {out} --format all")
+    say(f"\nNext: cvae-edge export {out} --format all")

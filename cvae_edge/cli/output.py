@@ -16,12 +16,30 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 128 + 2  # what a shell says of a program that Ctrl-C ended
+TRUST = typer.Option(False, "--trust", help="Run files whatever operators and sizes they have.")
 BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print a text to standard output, or to standard error."""
+    typer.echo(printable(text), err=err)
+
+
+def printable(text: str) -> str:
+    """Return a text in which what would steer a terminal, or cannot be written, is escaped.
+
+    Names of files, and all that a bundle says, are other people's.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def print_error(message: str) -> None:
     """Print one sentence to standard error."""
-    typer.echo(f"cvae-edge: {' '.join(message.split())}", err=True)
+    say(f"cvae-edge: {' '.join(message.split())}", err=True)
 
 
 def print_warning(
@@ -33,7 +51,7 @@ def print_warning(
     line: str | None = None,
 ) -> None:
     """Print a warning's text alone: where in the code it arose helps no user."""
-    typer.echo(f"cvae-edge: warning: {' '.join(str(message).split())}", err=True)
+    say(f"cvae-edge: warning: {' '.join(str(message).split())}", err=True)
 
 
 def print_json(document: Any) -> None:
@@ -60,11 +78,13 @@ def print_table(
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE)
+    table = Table(title=escape(printable(title)), title_justify="left", box=SIMPLE)
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        table.add_column(
+            escape(printable(column)), justify="left" if i == 0 else "right", overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(printable(str(cell))) for cell in row))
     Console(width=width).print(table)
 
 
@@ -96,5 +116,9 @@ def progress_bar() -> Iterator[Progress]:
         TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=console, disable=not _is_terminal()) as progress:
         yield progress
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.cli.output import print_table, progress_bar
+from cvae_edge.cli.output import print_table, progress_bar, say
 from cvae_edge.cli.planning import make_plan
 from cvae_edge.cli.training import need_tensorflow, run_training
 
@@ -27,15 +27,15 @@ def quickstart(
     """Train briefly on the packaged MNIST, export, verify and generate: a few minutes in all."""
     started = time.monotonic()
     need_tensorflow()
-    typer.echo(f"Training {epochs} epochs on the packaged MNIST into {_RUN}.")
+    say(f"Training {epochs} epochs on the packaged MNIST into {_RUN}.")
     resumed = _RUN if (_RUN / "config.json").exists() else None
     model_options = {"preset": "seed"}
     plan = make_plan(resumed, None, model_options, {}, {"epochs": epochs})
     run = run_training(_RUN, plan, resume=resumed is not None)
-    typer.echo(f"Exporting to {_BUNDLE} and checking every file against the trained model.")
+    say(f"Exporting to {_BUNDLE} and checking every file against the trained model.")
     _export()
     _verify()
-    typer.echo(f"Generating 64 images with onnxruntime into {_SAMPLES}.")
+    say(f"Generating 64 images with onnxruntime into {_SAMPLES}.")
     _generate()
     summary = run.summary or {}
     rows = [
@@ -46,7 +46,7 @@ def quickstart(
         ("time", f"{(time.monotonic() - started) / 60:.1f} min"),
     ]
     print_table("Made", ["what", "where"], rows)
-    typer.echo(
+    say(
         "\nNext:\n"
         f"  cvae-edge generate {_BUNDLE} -n 100 --seed 1 --out more.png\n"
         "  cvae-edge train     the whole recipe, into runs/mnist\n"

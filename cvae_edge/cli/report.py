@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import typer
-
-from cvae_edge.cli.output import print_error, print_table
+from cvae_edge.cli.output import print_error, print_table, say
 from cvae_edge.errors import ParityError
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ def print_export(result: ExportResult) -> None:
     print_artifacts(str(result.folder), result.manifest.artifacts)
     for file, reason in result.failures.items():
         print_error(f"{file} was left out: {reason}")
-    typer.echo(f"\nNext: cvae-edge generate {result.folder} -n 64 --out samples.png")
+    say(f"\nNext: cvae-edge generate {result.folder} -n 64 --out samples.png")
 
 
 def print_bundle(opened: Bundle) -> None:
@@ -56,7 +54,7 @@ def print_bundle(opened: Bundle) -> None:
     print_artifacts("artifacts", known)
     for artifact in manifest.artifacts:
         if artifact not in known:
-            typer.echo(
+            say(
                 f"{artifact.file} is of a kind that this cvae-edge does not know "
                 f"({artifact.format} {artifact.role}, {artifact.precision}): a newer one may."
             )
@@ -82,13 +80,14 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
         for a in artifacts
     ]
     print_table(title, ["file", "lowering", "kB", "nats", "us", "naive us"], rows)
-    typer.echo(
+    say(
         "nats: ELBO against the trained model's. us: one image, one thread, where it was exported; "
         "naive: the tools' own export."
     )
     for artifact in artifacts:
-        if "slower" in artifact.report:
-            typer.echo(f"Note: {artifact.report['slower']}.")
+        for note in ("slower", "needs_trust"):
+            if note in artifact.report:
+                say(f"Note: {artifact.report[note]}.")
 
 
 def _microseconds(artifact: Artifact, key: str) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from cvae_edge.cli.evaluating import evaluate
 from cvae_edge.cli.extra import need_tensorflow as need_tensorflow
-from cvae_edge.cli.output import print_table, progress_bar
+from cvae_edge.cli.output import print_table, progress_bar, say
 from cvae_edge.cli.planning import Plan, check_options
 from cvae_edge.cli.planning import make_plan as make_plan
 from cvae_edge.cli.planning import parse_size as parse_size
@@ -100,7 +100,7 @@ def train(
     )
     run = run_training(out, plan, resume=resume, strategy=strategy)
     print_summary(run)
-    typer.echo(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'} --format all")
+    say(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'} --format all")
 
 
 def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default") -> Run:
@@ -124,7 +124,7 @@ def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default")
             )
         except Stopped as stopped:
             bar.stop()
-            typer.echo(f"\nStopped and saved. Continue with: {_resume_command(out)}", err=True)
+            say(f"\nStopped and saved. Continue with: {_resume_command(out)}", err=True)
             raise typer.Exit(128 + stopped.signal) from None
 
 

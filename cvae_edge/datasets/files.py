@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import math
+import os
 import re
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cvae_edge.array_files import ArrayFile
 from cvae_edge.datasets.dataset import Split
 from cvae_edge.errors import DataError
 from cvae_edge.images import check_images
+from cvae_edge.memory import require_memory
+from cvae_edge.regular_files import open_regular
+from cvae_edge.zips import check_expansion
 
 _UBYTE = 0x08
+_CHUNK = 1 << 20
+_ARRAYS = {"x_train": ("x_train", "y_train", "x_test", "y_test"), "x": ("x", "y")}
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -27,26 +35,35 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         DataError: it cannot be read, is cut short, or holds another type.
     """
     try:
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+        with open_regular(path) as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if packed else contextlib.nullcontext(file) as content:
+                return _read_idx(content, os.fstat(file.fileno()).st_size)  # type: ignore[arg-type] # a GzipFile reads as a file
+    except (DataError, OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    if len(content) < 4 or content[:3] != bytes([0, 0, _UBYTE]) or not 1 <= content[3] <= 4:
+
+
+def _read_idx(file: IO[bytes], packed: int) -> NDArray[np.uint8]:
+    start = file.read(4)
+    if len(start) < 4 or start[:3] != bytes([0, 0, _UBYTE]) or not 1 <= start[3] <= 4:
         raise DataError(
-            f"{path} must be an IDX file of unsigned bytes in 1 to 4 dimensions, "
-            f"got {content[:4].hex()!r}"
+            f"it must be an IDX file of unsigned bytes in 1 to 4 dimensions, got {start.hex()!r}"
         )
-    header = 4 + 4 * content[3]
-    if len(content) < header:
-        raise DataError(f"{path} is cut short: its header alone has {header} bytes")
-    shape = struct.unpack(f">{content[3]}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        raise DataError(
-            f"{path} must hold {math.prod(shape)} bytes for its shape {shape}, "
-            f"got {len(content) - header}"
-        )
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+    sizes = file.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
+        raise DataError(f"it is cut short: its header has {4 + 4 * start[3]} bytes")
+    shape = struct.unpack(f">{start[3]}I", sizes)
+    size = math.prod(shape)
+    check_expansion(size, packed)
+    require_memory(size, "an IDX file")
+    content = bytearray()  # grows with what is really there, whatever the header says
+    while part := file.read(min(_CHUNK, size + 1 - len(content))):
+        content += part
+    if len(content) != size:
+        got = len(content) if len(content) < size else "more"
+        raise DataError(f"it must hold {size} bytes for its shape {shape}, got {got}")
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def find_idx(folder: Path) -> list[Path]:
@@ -91,16 +108,18 @@ def read_npz(path: Path) -> tuple[Split, Split | None]:
         DataError: it cannot be read, holds other arrays, or they are no images.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception as error:  # a parser of anyone's bytes may raise anything
+        with open_regular(path) as file:
+            archive = ArrayFile(file)
+            names = archive.names or []
+            name = "x_train" if "x_train" in names else "x"
+            if name not in names:
+                got = ", ".join(sorted(names)) or "none"
+                raise DataError(
+                    f"it must hold the arrays x_train and perhaps x_test, or x, got {got}"
+                )
+            arrays = {key: archive.read(key) for key in _ARRAYS[name] if key in names}
+    except (DataError, OSError) as error:
         raise DataError(f"{path} cannot be read as .npz: {error}") from error
-    name = next((name for name in ("x_train", "x") if name in arrays), None)
-    if name is None:
-        raise DataError(
-            f"{path} must hold the arrays x_train and perhaps x_test, or x, got "
-            f"{sorted(arrays) or 'none'}"
-        )
     train = _split(arrays[name], arrays.get(name.replace("x", "y", 1)), f"{name} of {path}")
     if name == "x" or "x_test" not in arrays:
         return train, None

@@ -11,6 +11,7 @@ import keras
 
 from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
+from cvae_edge.errors import BundleError
 from cvae_edge.exporters.calibration import calibration_set
 from cvae_edge.exporters.int8 import Plan, make_plan
 from cvae_edge.exporters.passes.kinds import is_known
@@ -18,7 +19,9 @@ from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.targets import TARGETS, File
+from cvae_edge.guard import check_graph
 from cvae_edge.manifest import Artifact
+from cvae_edge.model_config import ModelShape
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import open_session
 from cvae_edge.runtime.timing import make_call, median_microseconds
@@ -65,6 +68,7 @@ class Builder:
             report={
                 "choices": plan.choices if plan else {},
                 "unknown_layers": unknown_layers(self.subject.networks[kind.role]),
+                **self._needs_trust(kind, file),
             },
         )
         with quiet():  # LiteRT announces its delegate
@@ -75,6 +79,15 @@ class Builder:
     def calibration(self) -> dict[str, Array]:
         """The calibration set."""
         return calibration_set(self.subject, self.settings.calibration_samples)
+
+    def _needs_trust(self, kind: Kind, file: File) -> dict[str, str]:
+        """Return why devices run a file only if they are told to, for an artifact's report."""
+        shape = ModelShape(self.subject.image_shape, self.subject.vae.latent_dim)
+        try:
+            check_graph(kind.file, kind.format, file.content, shape, trusted=False)
+        except BundleError as error:
+            return {"needs_trust": str(error)}
+        return {}
 
     def _lowered(self, kind: Kind) -> tuple[str, File]:
         """Return the lowering, and the file that it gives."""

@@ -87,7 +87,12 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         "",
         *artifact_table(manifest.artifacts),
         "",
-        *(f"- {a.report['slower']}." for a in manifest.artifacts if "slower" in a.report),
+        *(
+            f"- {artifact.report[note]}."
+            for artifact in manifest.artifacts
+            for note in ("slower", "needs_trust")
+            if note in artifact.report
+        ),
         *(f"- {name} was left out: {why}." for name, why in report["failures"].items()),
         *(f"- The layer {name} is exported as Keras exports it, in float." for name in unknown),
         "",

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import io
+import weakref
 import zipfile
-import zlib
-from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from cvae_edge.bundle import MAX_BYTES, Read
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import MANIFEST
+from cvae_edge.regular_files import open_regular
+from cvae_edge.zips import open_zip, read_entry
 
-# A bundle has about twenty files and a few MB. These bounds are far above that, and far below what
-# a file made to exhaust a device's memory would ask for.
-_MAX_ENTRIES = 1000
-_MAX_BYTES = 1 << 28  # unpacked, all files together
+_MAX_ENTRIES = 1000  # a bundle has about twenty
 
 
-def read_zip(source: Path | bytes, name: str) -> Callable[[str], bytes]:
+def read_zip(source: Path | bytes, name: str) -> Read:
     """Return a reader of a zip's files by name, for ``Bundle.from_reader``.
 
     The bundle's files lie at the top of the zip, or all in one folder.
@@ -31,54 +30,56 @@ def read_zip(source: Path | bytes, name: str) -> Callable[[str], bytes]:
             bundle, or more than one.
     """
     try:
-        file = io.BytesIO(source) if isinstance(source, bytes) else source
-        archive = zipfile.ZipFile(file)
-    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        file = io.BytesIO(source) if isinstance(source, bytes) else open_regular(source, MAX_BYTES)
+    except OSError as error:
+        raise BundleError(f"{name} cannot be read: {error.strerror}") from error
+    try:
+        archive = open_zip(file)
+        weakref.finalize(archive, file.close)
+    except ValueError as error:
+        file.close()
         raise BundleError(
             f"{name} is neither a bundle's folder nor a readable zip of one: {error}"
         ) from error
-    entries = {entry.filename: entry for entry in archive.infolist() if not entry.is_dir()}
-    _check_entries(archive.infolist(), name)
-    manifests = [PurePosixPath(n) for n in entries if PurePosixPath(n).name == MANIFEST]
+    entries = _entries(archive.infolist(), name)
+    manifests = [path for path in entries if path.name == MANIFEST]
     if len(manifests) != 1 or len(manifests[0].parts) > 2:
         raise BundleError(
             f"{name} must hold one {MANIFEST}, at its top or in one folder, "
-            f"got {[str(p) for p in manifests] or 'none'}"
+            f"got {[str(p) for p in manifests][:5] or 'none'}"
         )
     folder = manifests[0].parent
 
-    def read(wanted: str) -> bytes:
-        entry = entries.get(str(folder / wanted))
+    def read(wanted: str, most: int) -> bytes:
+        entry = entries.get(folder / wanted)
         if entry is None:
             raise BundleError(f"{name}: {wanted} is missing")
+        if entry.file_size > most:
+            raise BundleError(
+                f"{name}: {wanted} must have at most {most:,} bytes, got {entry.file_size:,}"
+            )
         try:
-            return archive.read(entry)
-        except (
-            OSError,
-            EOFError,
-            ValueError,
-            RuntimeError,  # encrypted
-            NotImplementedError,
-            zipfile.BadZipFile,
-            zlib.error,
-        ) as error:
-            raise BundleError(f"{name}: {wanted} cannot be unpacked: {error}") from error
+            return read_entry(archive, entry)
+        except ValueError as error:
+            raise BundleError(f"{name}: {error}") from error
 
     return read
 
 
-def _check_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
-    if len(entries) > _MAX_ENTRIES:
-        raise BundleError(f"{name} must hold at most {_MAX_ENTRIES} files, got {len(entries)}")
-    total = sum(entry.file_size for entry in entries)
-    if total > _MAX_BYTES:
+def _entries(listed: list[zipfile.ZipInfo], name: str) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Return a zip's files by their paths; Windows may have written these with backslashes."""
+    if len(listed) > _MAX_ENTRIES:
+        raise BundleError(f"{name} must hold at most {_MAX_ENTRIES} files, got {len(listed)}")
+    total = sum(entry.file_size for entry in listed)
+    if total > MAX_BYTES:
         raise BundleError(
-            f"{name} must unpack to at most {_MAX_BYTES >> 20} MB, its files say {total >> 20} MB"
+            f"{name} must unpack to at most {MAX_BYTES >> 20} MB, its files say {total >> 20} MB"
         )
-    names = [entry.filename for entry in entries]
-    for entry in names:
-        path = PurePosixPath(entry)
-        if path.is_absolute() or ".." in path.parts or "\\" in entry or ":" in entry:
-            raise BundleError(f"{name} holds a file name that leads out of it: {entry!r}")
-    if len(set(names)) != len(names):
+    names = [entry.filename.replace("\\", "/") for entry in listed]
+    files = [(PurePosixPath(n), e) for n, e in zip(names, listed, strict=True) if n[-1:] != "/"]
+    for path, entry in files:
+        if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
+            raise BundleError(f"{name} holds a file name that leads out of it: {entry.filename!r}")
+    if len(dict(files)) != len(files):
         raise BundleError(f"{name} must name every file once")
+    return dict(files)

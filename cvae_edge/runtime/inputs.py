@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,13 +13,14 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from cvae_edge.array_files import ArrayFile
 from cvae_edge.codec import Array
 from cvae_edge.errors import DataError, DataWarning
 from cvae_edge.fitting import fit_images
 from cvae_edge.image_files import SUFFIXES, find_images, read_image, require_few_broken
 from cvae_edge.preprocess import Pixels
+from cvae_edge.regular_files import open_regular
 from cvae_edge.runtime.arguments import as_batch, as_latents
-from cvae_edge.runtime.memory import require_memory
 
 STANDARD = "-"  # standard input, or output
 ARRAYS = (".npy", ".npz")
@@ -109,7 +109,10 @@ def read_latents(source: str, latent_dim: int) -> Array:
         DataError: it cannot be read, or does not hold floating point (n, latent_dim).
     """
     with _opened(source) as content:
-        return as_latents(_read_array(content, source, ("z", "mean")), latent_dim)
+        try:
+            return as_latents(_read_array(content, ("z", "mean")), latent_dim)
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
 
 
 def _expand(source: str) -> list[tuple[str, str]]:
@@ -135,7 +138,7 @@ def _read_file(file: str, image_shape: tuple[int, int, int]) -> tuple[list[str],
         try:
             if not is_array:
                 return [""], read_image(content, file)[np.newaxis]
-            images = as_batch(_read_array(content, file, ("x", "x_recon")), image_shape)
+            images = as_batch(_read_array(content, ("x", "x_recon")), image_shape)
             return [f"[{i}]" for i in range(len(images))], images
         except DataError as error:
             kind = DataError if is_array else _BrokenImageError
@@ -145,37 +148,31 @@ def _read_file(file: str, image_shape: tuple[int, int, int]) -> tuple[list[str],
 @contextmanager
 def _opened(source: str) -> Iterator[IO[bytes]]:
     if source == STANDARD:
+        if sys.stdin is None:
+            raise DataError("standard input is closed: name a file")
         yield io.BytesIO(sys.stdin.buffer.read())  # a pipe cannot go back, and zips need to
         return
-    path = Path(source)
-    if not path.is_file():
-        raise DataError(f"{source} is {'no file' if path.exists() else 'not there'}")
-    with path.open("rb") as file:
+    try:
+        file = open_regular(Path(source))
+    except OSError as error:
+        raise DataError(f"{source} cannot be read: {error.strerror}") from error
+    with file:
         yield file
 
 
-def _read_array(content: IO[bytes], name: str, keys: tuple[str, ...]) -> NDArray[Any]:
+def _read_array(content: IO[bytes], keys: tuple[str, ...]) -> NDArray[Any]:
     """Return an .npy's array; of an .npz the first of ``keys`` there is, or its only array.
 
     Raises:
         DataError: it cannot be read, or it is not clear which array is meant.
     """
-    try:
-        if zipfile.is_zipfile(content):
-            with zipfile.ZipFile(content) as archive:
-                size = sum(entry.file_size for entry in archive.infolist())
-            require_memory(size, f"{name}, unpacked,")
-        content.seek(0)
-        loaded = np.load(content, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            found = [key for key in keys if key in loaded.files]
-            if not found and len(loaded.files) == 1:
-                found = loaded.files
-            if found:
-                return np.asarray(loaded[found[0]])
-            names = sorted(loaded.files)
-    except Exception as error:  # a parser of anyone's bytes may raise anything
-        raise DataError(f"{name} cannot be read as .npy or .npz: {error}") from error
-    raise DataError(f"{name} must hold {' or '.join(keys)}, or one array, got {names or 'none'}")
+    arrays = ArrayFile(content)
+    if arrays.names is None:
+        return arrays.read()
+    found = [key for key in keys if key in arrays.names]
+    if not found and len(arrays.names) == 1:
+        found = arrays.names
+    if not found:
+        got = ", ".join(sorted(arrays.names)) or "none"
+        raise DataError(f"it must hold {' or '.join(keys)}, or one array, got {got}")
+    return arrays.read(found[0])

@@ -15,13 +15,13 @@ from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array
 from cvae_edge.elbo import image_bounds, mean_bounds
 from cvae_edge.manifest import Manifest
+from cvae_edge.memory import require_memory
 from cvae_edge.model_config import require
 from cvae_edge.preprocess import prepare
 from cvae_edge.runtime.arguments import as_images, as_latents, integers
 from cvae_edge.runtime.choose import choose_files
 from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
-from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.posterior import Posterior
 from cvae_edge.runtime.source import Source, open_bundle
 
@@ -59,6 +59,7 @@ class EdgeCVAE:
         format: str = "auto",
         threads: int | None = None,
         provider: str = "cpu",
+        trust: bool = False,
     ) -> EdgeCVAE:
         """Load a model. Every file's SHA-256 is checked before it is opened.
 
@@ -77,14 +78,15 @@ class EdgeCVAE:
             threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
             provider: what the files run on, by short name: onnxruntime's cpu, cuda, tensorrt,
                 coreml, directml or xnnpack; or openvino.
+            trust: run files whose operators or sizes may do harm; see ``guard.check_graph``.
 
         Raises:
             BundleError: the bundle is missing, damaged, unsafe, of an unknown version, or lacks
-                the file.
+                the file; or a file may do harm and ``trust`` is not given.
             ConfigError: an argument is out of range, or the provider is not here.
             DependencyError: the format's runtime is not installed.
         """
-        bundle = source if isinstance(source, Bundle) else open_bundle(source)
+        bundle = source if isinstance(source, Bundle) else open_bundle(source, trust)
         pair = choose_files(bundle, format, precision, threads, provider)
         return cls(Codecs(bundle, pair, threads, provider), bundle.manifest)
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from cvae_edge.errors import DataError
 from cvae_edge.image_files import SUFFIXES
 from cvae_edge.images import image_grid, to_pixels, write_image
+from cvae_edge.memory import require_memory
 from cvae_edge.runtime.inputs import ARRAYS, STANDARD, NamedImages
-from cvae_edge.runtime.memory import require_memory
 from cvae_edge.runtime.names import output_names, require_apart
 from cvae_edge.writing import new_file, write_standard
 

@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cvae_edge import container
+
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
@@ -18,10 +20,11 @@ _SMALL = 4  # batches below this take less time than waking a thread is worth
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; a container's share, not the whole machine
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many cores this process may use: its own, within a container's CPU quota."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    # More threads than the quota gives would be stopped for the rest of each tenth of a second.
+    return min(cores, container.core_limit() or cores)
 
 
 class Workers:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from cvae_edge.bundle import Bundle
+from cvae_edge.bundle import Bundle, Read
 from cvae_edge.errors import BundleError
 from cvae_edge.folders import restore
 from cvae_edge.manifest import MANIFEST
@@ -42,37 +42,40 @@ def reference_bundle() -> Path | None:
     return None
 
 
-def open_bundle(source: Source | None = None) -> Bundle:
+def open_bundle(source: Source | None = None, trust: bool = False) -> Bundle:
     """Open a bundle, wherever it is.
 
     Args:
         source: its folder; a .zip of it, as a path or as bytes; a mapping from file names to bytes;
             or None for ``default_bundle()``.
+        trust: run its files whatever they hold; see ``guard.check_graph``.
 
     Raises:
         BundleError: it is not there, damaged, unsafe or of an unknown version.
     """
     if source is None:
-        return Bundle.open(default_bundle())
+        return Bundle.open(default_bundle(), trust)
     if isinstance(source, bytes):
         from cvae_edge.runtime.archive import read_zip
 
-        return Bundle.from_reader(read_zip(source, "the zip"), "the zip")
+        return Bundle.from_reader(read_zip(source, "the zip"), "the zip", trust)
     if isinstance(source, Mapping):
-        return Bundle.from_reader(_mapping_reader(source), "the bundle in memory")
+        return Bundle.from_reader(_mapping_reader(source), "the bundle in memory", trust)
     path = Path(source)
     if path.is_file():
         from cvae_edge.runtime.archive import read_zip
 
-        return Bundle.from_reader(read_zip(path, str(path)), str(path))
-    return Bundle.open(path)
+        return Bundle.from_reader(read_zip(path, str(path)), str(path), trust)
+    return Bundle.open(path, trust)
 
 
-def _mapping_reader(files: Mapping[str, bytes]) -> Callable[[str], bytes]:
-    def read(name: str) -> bytes:
+def _mapping_reader(files: Mapping[str, bytes]) -> Read:
+    def read(name: str, most: int) -> bytes:
         content = files.get(name)
         if not isinstance(content, bytes | bytearray | memoryview):
             raise BundleError(f"the bundle in memory has no bytes named {name}")
+        if len(content) > most:
+            raise BundleError(f"{name} must have at most {most:,} bytes, got {len(content):,}")
         return bytes(content)
 
     return read

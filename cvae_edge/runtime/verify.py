@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from cvae_edge.bundle import Bundle
+from cvae_edge.array_files import ArrayFile
+from cvae_edge.bundle import MAX_BYTES, Bundle
 from cvae_edge.codec import Array
-from cvae_edge.errors import BundleError, ConfigError, DependencyError
+from cvae_edge.errors import BundleError, ConfigError, DataError, DependencyError
 from cvae_edge.manifest import GOLDEN, Artifact
 from cvae_edge.runtime.engines import is_served, known_providers, open_session
 
@@ -70,9 +69,8 @@ def read_golden(bundle: Bundle) -> dict[str, Array]:
         BundleError: it is missing or damaged.
     """
     try:
-        with np.load(io.BytesIO(bundle.read(GOLDEN)), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        return ArrayFile(io.BytesIO(bundle.read(GOLDEN)), MAX_BYTES).read_all()
+    except DataError as error:
         raise BundleError(f"{bundle.source}: {GOLDEN} is damaged: {error}") from error
 
 

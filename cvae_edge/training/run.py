@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import json
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cvae_edge.array_files import ArrayFile
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
-from cvae_edge.errors import ConfigError, RunError, RunWarning
+from cvae_edge.errors import BundleError, ConfigError, CvaeEdgeError, RunError, RunWarning
 from cvae_edge.likelihoods import Likelihood, make_likelihood
+from cvae_edge.regular_files import open_regular, read_regular
 from cvae_edge.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
@@ -39,12 +40,14 @@ from cvae_edge.training.run_folder import (
     locate_data,
     record_data,
 )
+from cvae_edge.untrusted import parse_json
 from cvae_edge.writing import new_file, write_text
 
 if TYPE_CHECKING:
     from cvae_edge.architectures.vae import VAE
 
 FORMAT_VERSION = 2
+_MAX_TEXT = 1 << 26  # bytes of JSON or CSV
 _ARCHITECTURE = "architecture.json"
 _SCALE = "likelihood/scale"
 COLUMNS = (
@@ -179,12 +182,12 @@ class Run:
         if not path.exists():
             return []
         try:
-            with path.open(newline="") as file:
+            with open_regular(path, _MAX_TEXT) as file, io.TextIOWrapper(file, newline="") as text:
                 return [
                     {name: float(row[name] or "nan") for name in COLUMNS}
-                    for row in csv.DictReader(file)
+                    for row in csv.DictReader(text)
                 ]
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
             raise RunError(f"{path} is damaged: {error!r}") from error
 
     def start_history(self, epochs: int) -> None:
@@ -215,19 +218,20 @@ class Run:
         """
         path = self.folder / "best.weights.npz"
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                weights = {name: archive[name] for name in archive.files}
-            scale = weights.pop(_SCALE).tolist()
+            with open_regular(path) as file:
+                weights = ArrayFile(file).read_all()
+            likelihood: Likelihood = make_likelihood(
+                self.config.train.likelihood, weights.pop(_SCALE).tolist()
+            )
         except FileNotFoundError as error:
             raise RunError(
                 f"{self.folder} has no weights yet: train for one epoch at least"
             ) from error
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, KeyError, CvaeEdgeError) as error:
             raise RunError(f"{path} is damaged: {error}") from error
         broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
         if broken:
             raise RunError(f"weights must be finite, got NaN or infinity in {path}: {broken[0]}")
-        likelihood: Likelihood = make_likelihood(self.config.train.likelihood, scale)
         return weights, likelihood
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -239,8 +243,8 @@ class Run:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = parse_json(read_regular(path, _MAX_TEXT))
+    except (OSError, BundleError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} is damaged: it must hold an object")

@@ -137,7 +137,7 @@ def test_a_model_with_damaged_bytes_is_refused_by_its_hash(name):
     @hypothesis.given(damaged(FILES[name]))
     def check(content):
         hypothesis.assume(content != FILES[name])
-        with pytest.raises(CvaeEdgeError, match="SHA-256"):
+        with pytest.raises(CvaeEdgeError, match="SHA-256|at most"):
             EdgeCVAE.load({**FILES, name: content})
 
     check()

@@ -8,16 +8,16 @@ import time
 import numpy as np
 import pytest
 
+from cvae_edge import memory
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Codec
 from cvae_edge.errors import BundleError, ConfigError
 from cvae_edge.manifest import Artifact
+from cvae_edge.memory import available_memory, require_memory
 from cvae_edge.model_config import ModelShape
 from cvae_edge.noise import standard_normal
-from cvae_edge.runtime import memory
 from cvae_edge.runtime.codecs import Codecs
 from cvae_edge.runtime.engines import open_session
-from cvae_edge.runtime.memory import available_memory, require_memory
 from cvae_edge.runtime.parallel import Workers
 from cvae_edge.sigmoid import sigmoid
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import struct
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,8 @@ def test_folder_zip_and_bytes_are_one_model(tiny, model, tmp_path):
         "a zip": path,
         "a zip of the folder": make_zip(tiny, "tiny/"),
         "a stored zip": make_zip(tiny, compression=zipfile.ZIP_STORED),
-        "an lzma zip": make_zip(tiny, compression=zipfile.ZIP_LZMA),
+        "a zip from Windows": make_zip(tiny, "tiny\\"),
+        "a zip with ./ before each name": make_zip(tiny, "./tiny/"),
         "files": {file.name: file.read_bytes() for file in tiny.iterdir()},
         "files as memory": {f.name: memoryview(f.read_bytes()) for f in tiny.iterdir()},
     }
@@ -96,13 +99,70 @@ def test_a_manifest_whose_paths_lead_out_is_refused(tiny):
             EdgeCVAE.load({**files, MANIFEST: wrong})
 
 
-def test_a_link_out_of_the_folder_is_not_followed(tiny, tmp_path):
+def test_a_bundle_of_links_as_caches_and_clusters_lay_them_is_the_same(tiny, model, tmp_path):
+    # Hugging Face: snapshots/COMMIT/FILE is a link to blobs/HASH.
+    blobs, snapshot = tmp_path / "hub" / "blobs", tmp_path / "hub" / "snapshots" / "abc"
+    # Kubernetes: FILE is a link to ..data/FILE, and ..data to a folder named after the time.
+    mounted = tmp_path / "mounted"
+    for folder in (blobs, snapshot, mounted):
+        folder.mkdir(parents=True)
+    shutil.copytree(tiny, mounted / "..2026_11_25")
+    (mounted / "..data").symlink_to("..2026_11_25")
+    for number, file in enumerate(sorted(tiny.iterdir())):
+        shutil.copy(file, blobs / str(number))
+        (snapshot / file.name).symlink_to(f"../../blobs/{number}")
+        (mounted / file.name).symlink_to(f"..data/{file.name}")
+    expected = model.generate(3, seed=4)
+    for folder in (snapshot, mounted):
+        np.testing.assert_array_equal(EdgeCVAE.load(folder).generate(3, seed=4), expected)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "decoder.onnx"])
+def test_what_is_no_regular_file_is_refused_without_waiting(tiny, tmp_path, name):
     copy = tmp_path / "copy"
     shutil.copytree(tiny, copy)
-    (copy / "decoder.onnx").unlink()
-    (copy / "decoder.onnx").symlink_to(tiny / "decoder.onnx")
-    with pytest.raises(BundleError, match="leads out"):
-        EdgeCVAE.load(copy)
+
+    def replace(make: Callable[[Path], object]) -> None:
+        (copy / name).unlink()
+        make(copy / name)
+        with pytest.raises(BundleError, match=r"regular file|at most|no bundle|symbolic"):
+            EdgeCVAE.load(copy)
+
+    replace(os.mkfifo)
+    replace(lambda path: path.symlink_to("/dev/zero"))
+    replace(lambda path: path.symlink_to(name))  # to itself
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    replace(lambda path: path.symlink_to(tmp_path / "sparse"))
+
+
+def test_a_zip_that_is_a_pipe_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "bundle.zip")
+    with pytest.raises(BundleError):
+        open_bundle(tmp_path / "bundle.zip")
+
+
+def test_a_loaded_zip_leaves_no_file_open(tiny, tmp_path):
+    (tmp_path / "bundle.zip").write_bytes(make_zip(tiny))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        open_bundle(tmp_path / "bundle.zip").read("golden.npz")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_zip_that_cannot_be_unpacked_in_bounds_is_refused(tiny, method):
+    with pytest.raises(BundleError, match="stored or deflated"):
+        open_bundle(make_zip(tiny, compression=method))
+
+
+def test_a_zip_whose_list_of_files_is_absurdly_long_is_refused(tiny):
+    content = bytearray(make_zip(tiny))
+    end = content.index(b"PK\x05\x06")
+    content[end:end] = bytes(2 << 20)
+    struct.pack_into("<I", content, end + (2 << 20) + 12, 2 << 20)  # the size of that list
+    with pytest.raises(BundleError, match="absurdly long"):
+        open_bundle(bytes(content))
 
 
 @pytest.mark.parametrize(

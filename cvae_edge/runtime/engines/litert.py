@@ -25,8 +25,8 @@ class LiteRTGraph:
     Integer inputs and outputs are scaled as the file says. An interpreter serves one call at a
     time; so calls from several threads share as many interpreters as keep the cores busy.
 
-    LiteRT trusts a file's inner structure: a file that was made to harm may end the process. The
-    manifest's hash tells a damaged file, not a hostile bundle; run those of people you trust.
+    LiteRT trusts a file's inner structure: one that was made to harm may end the process, where
+    ``guard`` does not see through it.
     """
 
     def __init__(

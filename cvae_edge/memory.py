@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cvae_edge import container
 from cvae_edge.errors import ConfigError
 
 _ALWAYS_FINE = 1 << 24  # bytes below which nobody looks
@@ -26,7 +27,15 @@ def require_memory(nbytes: int, what: str) -> None:
 
 
 def available_memory() -> int:
-    """Return the bytes that can be used without swapping; 2^47 where the system does not say."""
+    """Return the bytes that can be used without swapping, within a container's limit.
+
+    2^47 where the system does not say.
+    """
+    free = container.free_memory()
+    return _of_machine() if free is None else min(free, _of_machine())
+
+
+def _of_machine() -> int:
     meminfo = Path("/proc/meminfo")  # Linux
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():
