@@ -72,6 +72,12 @@ def skipped_text(skipped: Mapping[str, str]) -> str:
     )
 
 
+def kept(name: str) -> dict[str, Any]:
+    """What was kept of an earlier run."""
+    path = folder() / f"{name}.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
 def write(name: str, figures: dict[str, Any], title: str, text: str) -> None:
     """Keep ``figures`` as JSON and ``text`` as Markdown, and print the text."""
     here = machine()

@@ -27,7 +27,6 @@ from cvae_edge.training import loop
 from cvae_edge.training.evaluate import evaluate_run, load_run_data, trained_codec
 from cvae_edge.training.launch import train
 from cvae_edge.training.run import Run
-from cvae_edge.training.run_folder import held
 from cvae_edge.training.step import make_step
 
 SCRIPT = Path(__file__).with_name("train_script.py")
@@ -133,7 +132,7 @@ def test_resuming_with_another_model_names_what_differs(finished, tiny_config):
     assert Run.open(finished.folder).config == tiny_config
 
 
-def test_a_finished_run_is_trained_on_and_a_kill_then_changes_nothing(
+def test_a_finished_run_is_trained_on_and_a_break_then_changes_nothing(
     finished, tiny_config, tmp_path
 ):
     longer = dataclasses.replace(
@@ -145,12 +144,13 @@ def test_a_finished_run_is_trained_on_and_a_kill_then_changes_nothing(
     assert whole.summary["epochs"] == Run.open(whole.folder).config.train.epochs == 4
     assert whole.history()[:3] == finished.history()
     assert whole.history()[3]["step"] == 72
-    process = start(longer, tmp_path / "killed")
-    for line in process.stdout:
-        if int(line.split()[0]) == 60:
-            process.kill()
-            break
-    process.wait()
+
+    def break_off(progress):
+        if progress.step == 60:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "killed", longer, resume=True, on_progress=break_off)
     assert Run.open(tmp_path / "killed").summary is None
     assert_same_training(train(tmp_path / "killed", longer, resume=True), whole)
     shorter = dataclasses.replace(
@@ -190,25 +190,32 @@ def test_data_that_changed_is_refused_and_named_and_data_that_moved_is_not(tiny_
     assert train(run.folder, dataclasses.replace(config, data=data), resume=True)
 
 
-def test_a_second_training_into_a_folder_is_refused_while_one_is_there(tiny_config, tmp_path):
-    endless = dataclasses.replace(
-        tiny_config, train=dataclasses.replace(tiny_config.train, epochs=10_000)
-    )
-    process = start(endless, tmp_path / "run")
-    process.stdout.readline()
-    try:
+HOLDS = """
+import sys, time
+from pathlib import Path
+from cvae_edge.training.run_folder import held
+with held(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_second_training_into_a_folder_is_refused_while_one_is_there(
+    finished, tiny_config, tmp_path
+):
+    shutil.copytree(finished.folder, tmp_path / "begun")
+    (tmp_path / "begun" / "summary.json").unlink()
+    for name, resume in (("begun", True), ("new", False)):
+        process = subprocess.Popen(
+            [sys.executable, "-c", HOLDS, tmp_path / name], stdout=subprocess.PIPE
+        )
+        assert process.stdout.readline() == b"held\n"
         with pytest.raises(RunError, match="is being written by another process"):
-            train(tmp_path / "run", endless, resume=True)
-        with pytest.raises(RunError, match="already holds a run"):
-            train(tmp_path / "run", endless)
-        process.stdout.readline()
-        assert process.poll() is None
-    finally:
+            train(tmp_path / name, tiny_config, resume=resume)
         process.kill()
         process.wait()
         process.stdout.close()
-    with held(tmp_path / "run"):  # the lock ended with the process
-        assert (tmp_path / "run" / "config.json").exists()
+    assert train(tmp_path / "begun", tiny_config, resume=True).summary  # the lock ended with it
 
 
 def test_a_start_that_failed_is_swept_up_by_the_next(finished, tiny_config, tmp_path, monkeypatch):
