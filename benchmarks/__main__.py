@@ -40,6 +40,7 @@ SCRIPTS = {
     "training": Script("", "--rounds 1 --images 300"),
     "lowering": Script("RUN", "--rounds 4"),
     "quantization": Script("RUN BUNDLE", "--images 50"),
+    "tuning": Script("RUN", "--epochs 0.01 --images 50"),
     "runtime": Script("BUNDLE", "--rounds 1"),
     "recipes": Script("fast", "--epochs 1"),
     "kills": Script("", "--tries 1 --only train"),

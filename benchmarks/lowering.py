@@ -39,7 +39,7 @@ def build(subject: Subject, format: str, precision: str, lowering: str, z: Any) 
     target, network = TARGETS[format], subject.networks["decoder"]
     if precision == "int8":
         values = observe(network, {"z": z})
-        names = marked(network, target.scheme)
+        names = marked(network, target.schemes["int8"])
         ranges = {name: candidates(values[name], False)["min-max"] for name in names}
         network = mark(network, ranges)[0]
     return target.emit(lower(network, lowering), precision).content

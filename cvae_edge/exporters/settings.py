@@ -39,6 +39,7 @@ class Settings:
     opset: int | None = None
     calibration_samples: int = 500
     io: Literal["float32", "int8"] = "float32"  # inputs and outputs of int8 TFLite files
+    tune_epochs: float = 2.0  # that networks of integers are trained on for; 0: not at all
     held_out: int = 2000  # test images that ELBOs are measured on
 
     def __post_init__(self) -> None:
@@ -58,6 +59,7 @@ class Settings:
         require(self.io in ("float32", "int8"), "io must be float32 or int8", self.io)
         drop = self.max_elbo_drop
         require(drop is None or drop >= 0, "max_elbo_drop must be 0 or more", drop)
+        require(0 <= self.tune_epochs < 1000, "tune_epochs must be 0 to 1000", self.tune_epochs)
         for name in ("calibration_samples", "held_out"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
 
@@ -76,6 +78,15 @@ class Settings:
             and precision in target.precisions
             and (precision == "float32" or precision in self.precisions)
             and (role != "reconstruct" or (self.fused and precision != "int8"))
+        ]
+
+    def integers(self) -> list[tuple[str, str]]:
+        """Return the formats and precisions whose networks compute with integers."""
+        return [
+            (format, precision)
+            for format, target in TARGETS.items()
+            for precision in target.schemes
+            if format in self.formats and precision in self.precisions
         ]
 
     def lowering_of(self, kind: Kind) -> str:

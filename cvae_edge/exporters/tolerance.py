@@ -4,10 +4,11 @@ What differs between right machines: the order of float sums (float32), where fl
 which way a value between two integers goes (dynamic range, int8). What must be caught: another
 file's outputs, and integer sums that saturate, which cost nats.
 
-Two measurements scale the tolerance. The *error* against the trained model is what rounding to a
-precision does; a device that rounds elsewhere moves its outputs by less than that. The *spread* is
-the distance between the runtime's fast kernels and its plain ones on this machine: onnxruntime
-without graph optimization computes QDQ graphs in float, LiteRT has kernels beside XNNPACK's.
+Two measurements scale the tolerance. The *error* against the same networks in float is what
+rounding to a precision does; a device that rounds elsewhere moves its outputs by less than that.
+The *spread* is the distance between the runtime's fast kernels and its plain ones on this machine:
+onnxruntime without graph optimization computes QDQ graphs in float, LiteRT has kernels beside
+XNNPACK's.
 """
 
 from __future__ import annotations
@@ -45,11 +46,12 @@ def measure_tolerance(exported: Exported, reference: Reference) -> dict[str, flo
     open_plain = TARGETS[artifact.format].plain
     fast = graph(**inputs)
     plain = open_plain(artifact, content)(**inputs) if open_plain else fast
+    exact = exported.exact(**inputs) if exported.exact else reference.tensors
     tolerance = {}
     for tensor in artifact.outputs:
         got = fast[tensor.name]
         # Logits are clipped on purpose, which is no error of rounding.
-        wanted = np.clip(reference.tensors[tensor.name], got.min(), got.max())
+        wanted = np.clip(exact[tensor.name], got.min(), got.max())
         error = np.abs(got - wanted)
         spread = largest_difference(got, plain[tensor.name])
         step = exported.steps.get(tensor.name, 0.0)

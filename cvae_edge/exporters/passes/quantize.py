@@ -3,6 +3,9 @@
 A network that rounds its kernels, and each activation, computes what the integer file will, up to
 the rounding inside integer kernels. What only moves values has the range of what it moves, so marks
 stand behind what computes, and a lowering may take them with it.
+
+Gradients pass straight through the rounding (Bengio, Leonard, Courville 2013), but for activations
+beyond their range, which change nothing.
 """
 
 from __future__ import annotations
@@ -76,6 +79,15 @@ def mark(
     return Graph(model).rebuild(rule, lambda x: rounded(x.name, x)), marks
 
 
+def unmarked(model: keras.Model) -> keras.Model:
+    """Return the model without its marks."""
+
+    def rule(call: Call, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if isinstance(call.layer, FakeQuantize) else keep(call, *args, **kwargs)
+
+    return Graph(model).rebuild(rule)
+
+
 def output_names(model: keras.Model) -> dict[str, str]:
     """Return the name of the activation that each output is, moves left out of account."""
     graph = Graph(model)
@@ -89,21 +101,42 @@ def output_names(model: keras.Model) -> dict[str, str]:
     return names
 
 
-def round_kernels(model: keras.Model, scheme: Scheme) -> keras.Model:
-    """Return the model with every kernel rounded to the integers of ``scheme``, symmetric."""
+def linear_layers(model: keras.Model) -> list[Any]:
+    """Return the layers whose kernels a file stores as integers."""
+    return [layer for layer in model.layers if is_linear(layer)]
+
+
+def with_own_kernels(model: keras.Model) -> keras.Model:
+    """Return the same function, whose kernels and biases can be changed apart from ``model``'s."""
+    copies = {
+        layer.name: rewrite_linear(layer, *layer.get_weights()) for layer in linear_layers(model)
+    }
 
     def rule(call: Call, *args: Any, **kwargs: Any) -> Any:
-        if not is_linear(call.layer):
-            return keep(call, *args, **kwargs)
-        kernel, bias = call.layer.get_weights()
-        outputs = output_axes(call.layer)
-        others = tuple(axis for axis in range(kernel.ndim) if axis not in outputs)
-        levels = scheme.conv_levels if isinstance(call.layer, _CONVOLUTIONS) else _DENSE_LEVELS
-        scale = np.abs(kernel).max(axis=others, keepdims=True) / levels
-        scale = np.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros
-        return rewrite_linear(call.layer, np.rint(kernel / scale) * scale, bias)(args[0])
+        layer = copies.get(call.layer.name)
+        return keep(call, *args, **kwargs) if layer is None else layer(args[0])
 
     return Graph(model).rebuild(rule)
+
+
+def rounding(scheme: Scheme, *models: keras.Model) -> keras.StatelessScope:
+    """Return the scope in which the kernels of ``models`` are rounded as ``scheme`` stores them."""
+    kernels = [(layer, layer.kernel) for model in models for layer in linear_layers(model)]
+    return keras.StatelessScope(
+        state_mapping=[(kernel, _straight_through(layer, scheme)) for layer, kernel in kernels]
+    )
+
+
+def _straight_through(layer: Any, scheme: Scheme) -> Any:
+    """Return a layer's kernel, rounded for what comes after it and not for its gradient."""
+    kernel = keras.ops.convert_to_tensor(layer.kernel)
+    outputs = output_axes(layer)
+    others = tuple(axis for axis in range(len(kernel.shape)) if axis not in outputs)
+    levels = scheme.conv_levels if isinstance(layer, _CONVOLUTIONS) else _DENSE_LEVELS
+    scale = keras.ops.max(keras.ops.abs(kernel), axis=others, keepdims=True) / levels
+    scale = keras.ops.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros
+    rounded = keras.ops.round(kernel / scale) * scale
+    return kernel + keras.ops.stop_gradient(rounded - kernel)
 
 
 def _activations(graph: Graph) -> list[tuple[Call | None, keras.KerasTensor]]:

@@ -233,7 +233,7 @@ TARGET = Target(
         "int8": "polyphase",
     },
     emit=emit,
-    scheme=_SCHEME,
+    schemes={"int8": _SCHEME},
     count_operators=onnx_int8.count_operators,
     plain=plain,
     make_call=make_call,

@@ -155,7 +155,7 @@ TARGET = Target(
     precisions=("float32", "float16", "dynamic_range", "int8"),
     lowerings=dict.fromkeys(("float32", "float16", "dynamic_range", "int8"), "polyphase"),
     emit=emit,
-    scheme=Scheme(conv_levels=127, convolutions_alone=False),
+    schemes={"int8": Scheme(conv_levels=127, convolutions_alone=False)},
     count_operators=count_operators,
     plain=plain,
     make_call=make_call,

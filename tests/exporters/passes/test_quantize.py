@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 from zoo import MODELS, draw, inputs, run, zoo
 
+from cvae_edge.exporters.int8 import simulate
 from cvae_edge.exporters.passes.equalize import equalize
 from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.kinds import is_linear
@@ -16,11 +17,12 @@ from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.exporters.passes.quantize import (
     Scheme,
+    linear_layers,
     mark,
     marked,
     observe,
     output_names,
-    round_kernels,
+    rounding,
 )
 from cvae_edge.exporters.targets import TARGETS
 from cvae_edge.manifest import Artifact
@@ -78,11 +80,10 @@ def test_a_layer_that_is_dead_on_the_calibration_set_stays_finite() -> None:
 @pytest.mark.parametrize("scheme", [EVERYWHERE, CONVOLUTIONS])
 def test_kernels_are_rounded_to_a_schemes_integers(scheme: Scheme) -> None:
     model = prepared("normalized")
-    rounded = round_kernels(model, scheme)
-    for before, after in zip(model.layers, rounded.layers, strict=True):
-        if not is_linear(before):
-            continue
-        old, new = before.get_weights()[0], after.get_weights()[0]
+    with rounding(scheme, model):
+        rounded = [np.asarray(layer.kernel) for layer in linear_layers(model)]
+    for before, new in zip(linear_layers(model), rounded, strict=True):
+        old = before.get_weights()[0]
         others = {layers.DepthwiseConv2D: (0, 1), layers.Conv2DTranspose: (0, 1, 3)}
         axes = others.get(type(before), tuple(range(old.ndim - 1)))
         levels = scheme.conv_levels
@@ -121,7 +122,7 @@ def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowe
     ranges = {
         tensor: (min(0.0, float(v.min())), max(0.1, float(v.max())))
         for tensor, v in observed.items()
-        if tensor in marked(model, target.scheme)
+        if tensor in marked(model, target.schemes["int8"])
     }
     network = lower(mark(model, ranges)[0], lowering)
     file = target.emit(network, "int8")
@@ -130,7 +131,7 @@ def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowe
         file.inputs, file.outputs, len(file.content), "0" * 64,
     )  # fmt: skip
     got = open_session(artifact, file.content)(**values)["x_logits"]
-    wanted = run(round_kernels(network, target.scheme), values)["x_logits"]
+    wanted = simulate(network, target.schemes["int8"])(**values)["x_logits"]
     spread = float(observed[output_names(model)["x_logits"]].max() - wanted.min())
     steps = 3.0 if name == "activations" else 1.0  # seven functions in a row, each by a table
     assert np.abs(got - wanted).mean() < steps * spread / 255
