@@ -24,6 +24,7 @@ from cvae_edge.codec import Codec
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import (
     Scheme,
+    channel_peaks,
     linear_layers,
     rounding,
     with_own_kernels,
@@ -35,7 +36,7 @@ from cvae_edge.training.evaluate import as_graph
 from cvae_edge.training.likelihoods import LOG_PROBS
 
 _BATCH, _BATCH_PIXELS = 100, 1 << 19  # images a step, and pixels of all of them; the fewer
-_RATE, _FINAL_RATE = 5e-4, 0.02  # Adam's, along a half cosine; the share of it at the end
+_RATE, _FINAL_RATE = 5e-4, 0.02  # of a channel's largest weight, along a half cosine; its end
 _REACH = 0.2  # of all steps: of the weights' moving average
 _CHECKS = 4  # on the images that choose, evenly spread; the best of them is kept
 _NOISE = 1 << 32  # which draws of latents: evaluations take the first few
@@ -61,7 +62,31 @@ class Pair:
     def variables(self) -> list[Any]:
         """Kernels and biases."""
         layers = [*linear_layers(self.encoder), *linear_layers(self.decoder)]
-        return [variable for layer in layers for variable in layer.trainable_variables]
+        return [variable for layer in layers for variable in (layer.kernel, layer.bias)]
+
+    @property
+    def sizes(self) -> list[Any]:
+        """How large the values of each variable are, by output channel."""
+        layers = [*linear_layers(self.encoder), *linear_layers(self.decoder)]
+        peaks = [channel_peaks(layer) for layer in layers]
+        return [size for peak in peaks for size in (peak, tf.reshape(peak, [-1]))]
+
+
+class RelativeAdam(keras.optimizers.Adam):  # type: ignore[misc]
+    """Adam whose steps are shares of what they change.
+
+    Equalization makes a channel a thousand times as large as another without changing what a
+    network computes; steps of one size would change the one too much or the other too little.
+    """
+
+    def __init__(self, sizes: list[Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._sizes = sizes
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one variable."""
+        size = self._sizes[self._get_variable_index(variable)]
+        super().update_step(gradient, variable, learning_rate * size)
 
 
 def tune(
@@ -147,11 +172,11 @@ def _train(subject: Subject, pair: Pair, steps: int, on_step: OnStep) -> Iterato
     """Train, and at each check put the averaged weights in place; yield whether all is finite."""
     variables = pair.variables
     rate = keras.optimizers.schedules.CosineDecay(_RATE, steps, alpha=_FINAL_RATE)
-    optimizer = keras.optimizers.Adam(
-        rate,
+    optimizer = RelativeAdam(
+        pair.sizes,
+        learning_rate=rate,
         use_ema=True,
         ema_momentum=1 - 1 / max(1.0, _REACH * steps),
-        global_clipnorm=subject.run.config.train.clip_norm,
     )
     optimizer.build(variables)
     step = _make_step(subject, pair, optimizer)

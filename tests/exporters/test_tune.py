@@ -24,7 +24,7 @@ from cvae_edge.exporters.passes.quantize import (
     with_own_kernels,
 )
 from cvae_edge.exporters.subject import Subject, load_subject
-from cvae_edge.exporters.tune import Pair, train_on, tune
+from cvae_edge.exporters.tune import Pair, RelativeAdam, train_on, tune
 from cvae_edge.training import elbo
 from cvae_edge.training.run import Run
 
@@ -96,6 +96,17 @@ def test_the_path_estimate_has_the_value_of_the_kl_and_no_gradient_of_the_densit
     np.testing.assert_allclose(
         got[1], through_z * 0.5 * tf.exp(0.5 * logvar) * eps, rtol=1e-4, atol=1e-4
     )
+
+
+def test_steps_are_shares_of_what_they_change() -> None:
+    kernel, bias = keras.Variable(np.ones((2, 3), "f")), keras.Variable(np.ones(3, "f"))
+    sizes = np.array([[1.0, 0.01, 100.0]], "f")
+    optimizer = RelativeAdam([sizes, sizes[0]], learning_rate=0.1)
+    optimizer.build([kernel, bias])
+    optimizer.apply([np.full((2, 3), 7.0, "f"), np.full(3, -7.0, "f")], [kernel, bias])
+    # Adam's first step is the learning rate, whatever the gradient
+    np.testing.assert_allclose(np.asarray(kernel), np.tile(1 - 0.1 * sizes, (2, 1)), rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(bias), 1 + 0.1 * sizes[0], rtol=1e-5)
 
 
 def test_tuning_helps_is_deterministic_and_leaves_the_trained_model_alone(

@@ -127,14 +127,19 @@ def rounding(scheme: Scheme, *models: keras.Model) -> keras.StatelessScope:
     )
 
 
+def channel_peaks(layer: Any) -> Any:
+    """Return the largest absolute value of each output channel of a kernel, in its rank."""
+    outputs, kernel = output_axes(layer), keras.ops.convert_to_tensor(layer.kernel)
+    others = tuple(axis for axis in range(len(kernel.shape)) if axis not in outputs)
+    return keras.ops.max(keras.ops.abs(kernel), axis=others, keepdims=True)
+
+
 def _straight_through(layer: Any, scheme: Scheme) -> Any:
     """Return a layer's kernel, rounded for what comes after it and not for its gradient."""
     kernel = keras.ops.convert_to_tensor(layer.kernel)
-    outputs = output_axes(layer)
-    others = tuple(axis for axis in range(len(kernel.shape)) if axis not in outputs)
     levels = scheme.conv_levels if isinstance(layer, _CONVOLUTIONS) else _DENSE_LEVELS
-    scale = keras.ops.max(keras.ops.abs(kernel), axis=others, keepdims=True) / levels
-    scale = keras.ops.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros
+    tiny = np.finfo(np.float32).tiny  # for a channel of zeros
+    scale = keras.ops.maximum(channel_peaks(layer) / levels, tiny)
     rounded = keras.ops.round(kernel / scale) * scale
     return kernel + keras.ops.stop_gradient(rounded - kernel)
 
