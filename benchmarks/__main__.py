@@ -4,7 +4,7 @@
     python -m benchmarks --quick RUN BUNDLE       each for moments, into a temporary folder
     python -m benchmarks --readme                 only rebuild the README's figures
 
-RUN is a finished run, BUNDLE its export with --quantize all. Peers that are not installed are named
+RUN is a finished run, BUNDLE its export. Peers that are not installed are named
 as skipped.
 """
 

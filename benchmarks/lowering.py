@@ -29,6 +29,7 @@ from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
 from cvae_edge.exporters.targets import TARGETS  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
+PRECISIONS = ("float32", "float16", "dynamic_range", "int8")  # that the tools have as well
 BATCHES = {"onnx": (1, 100), "tflite": (1,)}
 # With onnxruntime one thread: the idle threads of other sessions spin, and would be in the way.
 THREADS = {"onnx": (1,), "tflite": (1, 2)}
@@ -49,10 +50,10 @@ def measure(subject: Subject, format: str, z: Any, rounds: int) -> list[dict[str
     target = TARGETS[format]
     files = {
         (precision, lowering): build(subject, format, precision, lowering, z)
-        for precision in target.precisions
+        for precision in PRECISIONS
         for lowering in LOWERINGS
     }
-    for precision in target.precisions:
+    for precision in PRECISIONS:
         files[precision, "tools' own"] = target.naive(subject.vae.decoder, precision, {"z": z})
     rows = []
     for batch, threads in product(BATCHES[format], THREADS[format]):

@@ -2,7 +2,7 @@
 
     python benchmarks/quantization.py RUN BUNDLE [--images 500]
 
-RUN is a finished run, BUNDLE its export with --quantize all. The converter's quantizer and Google's
+RUN is a finished run, BUNDLE its export. The converter's quantizer and Google's
 ai-edge-quantizer get the same float32 file and the same calibration set, where they are installed;
 so does TFLite Micro, for the size of its arena.
 """

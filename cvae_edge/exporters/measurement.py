@@ -121,7 +121,8 @@ def measure_latencies(
         calls[a.file] = target.make_call(e.content, 1, 1)
         if a.role != "reconstruct" and target.naive is not None:
             naive = target.naive(getattr(subject.vae, a.role), a.precision, inputs)
-            calls[_naive(a.file)] = target.make_call(naive, 1, 1)
+            if naive is not None:
+                calls[_naive(a.file)] = target.make_call(naive, 1, 1)
     times = median_latencies(calls)
     return [replace(e, artifact=_with_latency(e.artifact, times)) for e in exported]
 

@@ -38,7 +38,7 @@ class Settings:
     max_elbo_drop: float | None = None  # nats; an artifact that loses more is left out
     opset: int | None = None
     calibration_samples: int = 500
-    io: Literal["float32", "int8"] = "float32"  # inputs and outputs of int8 TFLite files
+    io: Literal["float32", "int8"] = "float32"  # inputs and outputs of TFLite files of integers
     tune_epochs: float = 2.0  # that networks of integers are trained on for; 0: not at all
     held_out: int = 2000  # test images that ELBOs are measured on
 
@@ -66,8 +66,8 @@ class Settings:
     def kinds(self) -> list[Kind]:
         """Return every file to export, float32 first.
 
-        There is no int8 ``reconstruct``: between the halves it takes the exponential of logvar, for
-        which 8 bits are too few.
+        There is no ``reconstruct`` of integers: between the halves it takes the exponential of
+        logvar, for which 8 bits are too few.
         """
         return [
             Kind(role, format, precision)
@@ -77,7 +77,7 @@ class Settings:
             if format in self.formats
             and precision in target.precisions
             and (precision == "float32" or precision in self.precisions)
-            and (role != "reconstruct" or (self.fused and precision != "int8"))
+            and (role != "reconstruct" or (self.fused and precision not in target.schemes))
         ]
 
     def integers(self) -> list[tuple[str, str]]:

@@ -234,7 +234,7 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
     ("options", "message"),
     [
         ({"formats": ["coreml"]}, "formats must be some of onnx, tflite.*, got coreml"),
-        ({"precisions": ["int4"]}, "precisions must be some of .*, got int4"),
+        ({"precisions": ["int2"]}, "precisions must be some of .*, got int2"),
         (
             {"lowering": "fast"},
             "lowering must be one of auto, measured, transposed, subpixel, polyphase, hybrid",

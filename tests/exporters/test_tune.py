@@ -28,7 +28,7 @@ from cvae_edge.exporters.tune import Pair, RelativeAdam, train_on, tune
 from cvae_edge.training import elbo
 from cvae_edge.training.run import Run
 
-SCHEME = Scheme(conv_levels=64, convolutions_alone=False)
+SCHEME = Scheme(conv_levels=64)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -24,16 +24,17 @@ from cvae_edge.exporters.passes.kinds import is_linear, is_moving
 from cvae_edge.exporters.passes.layers import FakeQuantize, output_axes, rewrite_linear
 
 Range = tuple[float, float]
-_DENSE_LEVELS = 127
 _CONVOLUTIONS = (layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D)
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How int8 is done in one format."""
+    """How integers are used in one precision of a format; kernels go from -levels to levels."""
 
-    conv_levels: int  # kernels of convolutions go from -levels to levels
-    convolutions_alone: bool  # other layers compute with floats; dense kernels are stored as int8
+    conv_levels: int
+    dense_levels: int = 127
+    activations: Literal["all", "convolutions", "none"] = "all"  # to be 8-bit integers as well:
+    # those that convolutions take or give, where other layers compute with floats
 
 
 def marked(model: keras.Model, scheme: Scheme) -> dict[str, keras.KerasTensor]:
@@ -43,9 +44,9 @@ def marked(model: keras.Model, scheme: Scheme) -> dict[str, keras.KerasTensor]:
     """
     graph = Graph(model)
     found = {}
-    for maker, tensor in _activations(graph):
+    for maker, tensor in _activations(graph) if scheme.activations != "none" else ():
         name = tensor.name if maker is None else maker.layer.name
-        if not scheme.convolutions_alone or _touches_convolution(graph, maker, tensor):
+        if scheme.activations == "all" or _touches_convolution(graph, maker, tensor):
             found[name] = tensor
     return found
 
@@ -127,6 +128,16 @@ def rounding(scheme: Scheme, *models: keras.Model) -> keras.StatelessScope:
     )
 
 
+def with_rounded_kernels(model: keras.Model, scheme: Scheme) -> keras.Model:
+    """Return the model with its kernels rounded as ``scheme`` stores them."""
+    rounded = with_own_kernels(model)
+    with rounding(scheme, rounded):
+        kernels = [np.asarray(layer.kernel) for layer in linear_layers(rounded)]
+    for layer, kernel in zip(linear_layers(rounded), kernels, strict=True):
+        layer.kernel.assign(kernel)
+    return rounded
+
+
 def channel_peaks(layer: Any) -> Any:
     """Return the largest absolute value of each output channel of a kernel, in its rank."""
     outputs, kernel = output_axes(layer), keras.ops.convert_to_tensor(layer.kernel)
@@ -137,7 +148,7 @@ def channel_peaks(layer: Any) -> Any:
 def _straight_through(layer: Any, scheme: Scheme) -> Any:
     """Return a layer's kernel, rounded for what comes after it and not for its gradient."""
     kernel = keras.ops.convert_to_tensor(layer.kernel)
-    levels = scheme.conv_levels if isinstance(layer, _CONVOLUTIONS) else _DENSE_LEVELS
+    levels = scheme.conv_levels if isinstance(layer, _CONVOLUTIONS) else scheme.dense_levels
     tiny = np.finfo(np.float32).tiny  # for a channel of zeros
     scale = keras.ops.maximum(channel_peaks(layer) / levels, tiny)
     rounded = keras.ops.round(kernel / scale) * scale

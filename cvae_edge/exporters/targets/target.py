@@ -43,5 +43,5 @@ class Target:
     count_operators: Callable[[bytes], dict[str, Any]] | None = None
     plain: Callable[[Artifact, bytes], Graph] | None = None  # on the engine's plain kernels
     make_call: Callable[[bytes, int, int], Call] | None = None  # content, batch, threads
-    # naive(model, precision, inputs): the tools' own export, with their defaults
-    naive: Callable[[keras.Model, str, Mapping[str, Array]], bytes] | None = None
+    # naive(model, precision, inputs): the tools' own export, with their defaults; None: no such
+    naive: Callable[[keras.Model, str, Mapping[str, Array]], bytes | None] | None = None

@@ -28,8 +28,8 @@ from cvae_edge.exporters.targets import TARGETS
 from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.engines import open_session
 
-EVERYWHERE = Scheme(conv_levels=127, convolutions_alone=False)
-CONVOLUTIONS = Scheme(conv_levels=64, convolutions_alone=True)
+EVERYWHERE = Scheme(conv_levels=127)
+CONVOLUTIONS = Scheme(conv_levels=64, activations="convolutions")
 
 
 def prepared(name: str) -> keras.Model:
@@ -116,22 +116,32 @@ def test_marks_stand_behind_what_computes() -> None:
 @pytest.mark.parametrize("name", ["dense", "upsampling", "activations", "branches"])
 def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowering: str) -> None:
     """To a step of the output, for the rounding inside integer kernels, and of their tables."""
+    steps = 3.0 if name == "activations" else 1.0  # seven functions in a row, each by a table
+    check_simulation(name, format, "int8", lowering, steps)
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+@pytest.mark.parametrize("name", ["dense", "normalized"])
+def test_so_it_does_with_kernels_of_4_bits(name: str, format: str) -> None:
+    check_simulation(name, format, "int4", TARGETS[format].lowerings["int4"], 1.0)
+
+
+def check_simulation(name: str, format: str, precision: str, lowering: str, steps: float) -> None:
     target, model = TARGETS[format], prepared(name)
     values = inputs(model, 30)
     observed = observe(model, values)
     ranges = {
         tensor: (min(0.0, float(v.min())), max(0.1, float(v.max())))
         for tensor, v in observed.items()
-        if tensor in marked(model, target.schemes["int8"])
+        if tensor in marked(model, target.schemes[precision])
     }
     network = lower(mark(model, ranges)[0], lowering)
-    file = target.emit(network, "int8")
+    file = target.emit(network, precision)
     artifact = Artifact(
-        f"decoder.int8.{format}", format, "decoder", "int8", lowering,
+        f"decoder.{precision}.{format}", format, "decoder", precision, lowering,
         file.inputs, file.outputs, len(file.content), "0" * 64,
     )  # fmt: skip
     got = open_session(artifact, file.content)(**values)["x_logits"]
-    wanted = simulate(network, target.schemes["int8"])(**values)["x_logits"]
+    wanted = simulate(network, target.schemes[precision])(**values)["x_logits"]
     spread = float(observed[output_names(model)["x_logits"]].max() - wanted.min())
-    steps = 3.0 if name == "activations" else 1.0  # seven functions in a row, each by a table
     assert np.abs(got - wanted).mean() < steps * spread / 255
