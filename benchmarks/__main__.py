@@ -4,7 +4,7 @@
     python -m benchmarks --quick RUN BUNDLE       each for moments, into a temporary folder
     python -m benchmarks --readme                 only rebuild the README's figures
 
-RUN is a finished run, BUNDLE its export with --quantize all. Peers that are not installed are named
+RUN is a finished run, BUNDLE its export. Peers that are not installed are named
 as skipped.
 """
 
@@ -40,6 +40,7 @@ SCRIPTS = {
     "training": Script("", "--rounds 1 --images 300"),
     "lowering": Script("RUN", "--turns 1"),
     "quantization": Script("RUN BUNDLE", "--images 50"),
+    "tuning": Script("RUN", "--epochs 0.01 --images 50"),
     "runtime": Script("BUNDLE", "--rounds 1"),
     "recipes": Script("fast", "--epochs 1"),
     "kills": Script("", "--tries 1 --only train"),

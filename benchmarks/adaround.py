@@ -22,7 +22,6 @@ from cvae_edge.exporters.passes.quantize import Scheme
 _ZETA, _GAMMA = 1.1, -0.1  # stretch the sigmoid, so that it reaches 0 and 1
 _WEIGHT = 0.01  # of what drives the variables to 0 or 1
 _BETA = (20.0, 2.0)  # its exponent, from the end of the first fifth to the last step
-_DENSE_LEVELS = 127
 
 
 def adaround(
@@ -70,7 +69,7 @@ def _learn(
     """Return a layer's kernel, rounded so that it gives ``target`` of ``x`` as well as it can."""
     kernel, bias = layer.get_weights()
     dense = isinstance(layer, keras.layers.Dense)
-    levels = _DENSE_LEVELS if dense else scheme.conv_levels
+    levels = scheme.dense_levels if dense else scheme.conv_levels
     others = tuple(axis for axis in range(kernel.ndim) if axis not in output_axes(layer))
     scale = np.maximum(np.abs(kernel).max(axis=others, keepdims=True) / levels, 1e-30)
     ratio = kernel / scale

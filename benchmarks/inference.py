@@ -2,7 +2,7 @@
 
     python benchmarks/inference.py RUN BUNDLE [--rounds 5] [--roles decoder,encoder,reconstruct]
 
-RUN is a finished run, BUNDLE its export with --quantize all. Peers get the naive exports of the
+RUN is a finished run, BUNDLE its export. Peers get the naive exports of the
 same model (plain tf2onnx, onnxruntime's static quantization, the TFLite converter), or the model
 itself. Each peer is a process of its own, with its own threads; all take a turn in every round, and
 ratios are taken within a round. --roles, --batches and --threads measure a part and keep the rest.

@@ -30,6 +30,7 @@ from cvae_edge.manifest import Artifact  # noqa: E402
 from cvae_edge.runtime.timing import make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
+PRECISIONS = ("float32", "float16", "dynamic_range", "int8")  # that the tools have as well
 BATCHES = {"onnx": (1, 100), "tflite": (1,)}
 # With onnxruntime one thread: the idle threads of other sessions spin, and would be in the way.
 THREADS = {"onnx": (1,), "tflite": (1, 2)}
@@ -40,20 +41,19 @@ def build(subject: Subject, format: str, precision: str, lowering: str, z: Any) 
     target, network = TARGETS[format], subject.networks["decoder"]
     if precision == "int8":
         values = observe(network, {"z": z})
-        names = marked(network, target.scheme)
+        names = marked(network, target.schemes["int8"])
         ranges = {name: candidates(values[name], False)["min-max"] for name in names}
         network = mark(network, ranges)[0]
     return target.emit(lower(network, lowering), precision)
 
 
 def measure(subject: Subject, format: str, z: Any, turns: int) -> list[dict[str, Any]]:
-    target = TARGETS[format]
     files = {
         (precision, lowering): build(subject, format, precision, lowering, z)
-        for precision in target.precisions
+        for precision in PRECISIONS
         for lowering in LOWERINGS
     }
-    for precision in target.precisions:
+    for precision in PRECISIONS:
         files[precision, "tools' own"] = NAIVE[format](subject.vae.decoder, precision, {"z": z})
     rows = []
     for batch, threads in product(BATCHES[format], THREADS[format]):

@@ -82,7 +82,7 @@ def _files(
     own_inputs = {t.name: inputs[t.name] for t in network.inputs}
     network = lower(_min_max(network, format, own_inputs), artifact.lowering or "transposed")
     yield "its graphs, min-max ranges, rounded to nearest", target.emit(network, "int8")
-    learned = adaround(network, target.scheme, own_inputs)
+    learned = adaround(network, target.schemes["int8"], own_inputs)
     yield "the same, rounded by AdaRound", target.emit(learned, "int8")
     model = getattr(subject.vae, role)
     if format == "onnx":
@@ -103,7 +103,7 @@ def _min_max(network: Any, format: str, inputs: Inputs) -> Any:
     values = observe(network, inputs)
     logits = output_names(network).get("x_logits")
     ranges = {}
-    for name in marked(network, TARGETS[format].scheme):
+    for name in marked(network, TARGETS[format].schemes["int8"]):
         found = candidates(values[name], is_logits=name == logits)
         ranges[name] = found.get("symmetric min-max", found["min-max"])
     return mark(network, ranges)[0]

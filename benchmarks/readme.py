@@ -58,9 +58,21 @@ def files(inference: Results) -> str:
         cells = [precision.replace("_", " ")]
         for format in ("onnx", "tflite"):
             pair = pairs[format, precision]
-            cells += [f"{abs(pair['loss_nats']):.3f}", f"{pair['bytes'] / 1e3:.0f}"]
+            loss = round(pair["loss_nats"], 3) + 0.0  # no negative zero
+            cells += [f"{loss:.3f}", f"{pair['bytes'] / 1e3:.0f}"]
         rows.append(cells)
     columns = ("precision", "ONNX: nats a pair", "kB", "TFLite: nats a pair", "kB")
+    return record.markdown_table(columns, rows)
+
+
+def tuning() -> str:
+    rows = []
+    for run in results("tuning-int8")["runs"]:
+        for format, found in run["formats"].items():
+            for name in found["after"]:
+                parts = (found[part][name] for part in ("before", "after", "beside_trained_on"))
+                rows.append([run["run"], format, name, *(f"{p['elbo']:+.3f}" for p in parts)])
+    columns = ("run", "format", "files", "not tuned", "tuned", "tuned, beside float32 trained on")
     return record.markdown_table(columns, rows)
 
 
@@ -180,6 +192,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     for function in (
         model,
         files,
+        tuning,
         tflite,
         architectures,
         inference,

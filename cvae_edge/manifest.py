@@ -32,7 +32,8 @@ FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 ROLES = ("encoder", "decoder", "reconstruct")
-PRECISIONS = ("float32", "float16", "dynamic_range", "int8")  # in the order in which to list them
+# in the order in which to list them
+PRECISIONS = ("float32", "float16", "dynamic_range", "int8", "int4")
 _BINARIZE_1: dict[str, Binarize] = {
     "static": "threshold",
     "dynamic": "draw",

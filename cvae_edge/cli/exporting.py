@@ -26,7 +26,8 @@ def export(
     format: str = typer.Option("all", help="onnx, tflite, both with a comma, or all."),
     fused: bool = typer.Option(True, help="Also reconstruct: both halves in one file."),
     quantize: str = typer.Option(
-        "all", help="Precisions beside float32: none, float16, dynamic, int8 or all."
+        "float16,dynamic,int8",
+        help="Precisions beside float32: float16, dynamic, int8, int4; or none, or all.",
     ),
     lowering: str = typer.Option(
         "auto",
@@ -40,6 +41,9 @@ def export(
     io: str = typer.Option("float32", help="Inputs and outputs of int8 TFLite: float32 or int8."),
     data: str | None = typer.Option(None, help="Where the run's data is, if it was moved."),
     calibration_samples: int = typer.Option(500, help="Training images that set int8's ranges."),
+    tune_epochs: float = typer.Option(
+        2.0, help="Epochs that int8 and int4 are trained on for, rounding as files do; 0: none."
+    ),
     out: Path | None = typer.Option(
         None, help="The bundle; by default export/ and the run's name."
     ),
@@ -67,7 +71,9 @@ def export(
             opset=opset,
             io=io,
             calibration_samples=calibration_samples,
-            on_stage=lambda stage: bar.update(task, note=stage),
+            tune_epochs=tune_epochs,
+            on_stage=lambda stage: bar.reset(task, total=None, note=stage),
+            on_step=lambda done, steps: bar.update(task, completed=done, total=steps),
         )
     print_export(result)
     if result.failures:

@@ -11,13 +11,14 @@ from cvae_edge.errors import ParityError
 if TYPE_CHECKING:
     from cvae_edge.bundle import Bundle
     from cvae_edge.exporters.export import ExportResult
-    from cvae_edge.manifest import Artifact
+    from cvae_edge.manifest import Artifact, Manifest
     from cvae_edge.runtime.verify import Check
 
 
 def print_export(result: ExportResult) -> None:
     """Print what an export made, what is missing and why, and what to type next."""
     print_artifacts(str(result.folder), result.manifest.artifacts)
+    _print_notes(result.manifest)
     for file, reason in result.failures.items():
         print_error(f"{file} was left out: {reason}")
     say(f"\nNext: cvae-edge generate {result.folder} -n 64 --out samples.png")
@@ -52,12 +53,19 @@ def print_bundle(opened: Bundle) -> None:
     print_table(opened.source, ["model", manifest.name], rows)
     known = [a for a in manifest.artifacts if a.format in known_formats() and a.role in ROLES]
     print_artifacts("artifacts", known)
+    _print_notes(manifest)
     for artifact in manifest.artifacts:
         if artifact not in known:
             say(
                 f"{artifact.file} is of a kind that this cvae-edge does not know "
                 f"({artifact.format} {artifact.role}, {artifact.precision}): a newer one may."
             )
+
+
+def _print_notes(manifest: Manifest) -> None:
+    notes = manifest.report.get("notes")
+    for note in notes if isinstance(notes, list) else ():
+        say(f"Note: {note}")
 
 
 def _words(likelihood: str, known: bool, scale: Sequence[float]) -> str:

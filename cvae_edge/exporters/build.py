@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import keras
 
@@ -16,15 +17,18 @@ from cvae_edge.exporters.calibration import calibration_set
 from cvae_edge.exporters.int8 import Plan, make_plan
 from cvae_edge.exporters.passes.kinds import is_known
 from cvae_edge.exporters.passes.lower import LOWERINGS, lower
+from cvae_edge.exporters.passes.quantize import unmarked
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.targets import TARGETS, File
+from cvae_edge.exporters.tune import OnStep, Pair, tune
 from cvae_edge.guard import check_graph
 from cvae_edge.manifest import Artifact
 from cvae_edge.model_config import ModelShape
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import open_session
 from cvae_edge.runtime.timing import make_call, median_microseconds
+from cvae_edge.training.evaluate import as_graph
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Exported:
     artifact: Artifact
     content: bytes
     graph: Graph
-    steps: Mapping[str, float]  # by int8 output: what one integer is worth
+    steps: Mapping[str, float]  # by output of integers: what one integer is worth
+    exact: Graph | None = None  # without the rounding of integers; None: as it was trained
 
 
 class Builder:
@@ -42,7 +47,8 @@ class Builder:
 
     def __init__(self, subject: Subject, settings: Settings) -> None:
         self.subject, self.settings = subject, settings
-        self._plans: dict[tuple[str, str, str], Plan] = {}
+        self._plans: dict[tuple[str, str, str, str], Plan] = {}
+        self._fastest: dict[Kind, str] = {}
 
     def build(self, kind: Kind) -> Exported:
         """Build one file and open it.
@@ -51,9 +57,9 @@ class Builder:
             ConfigError: an opset that cannot be written.
             BundleError: its engine cannot open it.
         """
-        lowering, file = self._lowered(kind)
-        key = (kind.role, kind.format, lowering)
-        plan = self._plans.get(key) if kind.precision == "int8" else None
+        lowering = self._lowering(kind)
+        plan = self._plan(kind, lowering)
+        file = self._file(kind, lowering)
         artifact = Artifact(
             file=kind.file,
             format=kind.format,
@@ -73,7 +79,21 @@ class Builder:
         )
         with quiet():  # LiteRT announces its delegate
             graph = open_session(artifact, file.content)
-        return Exported(artifact, file.content, graph, plan.steps if plan else {})
+        exact = as_graph(unmarked(plan.network)) if plan else None
+        return Exported(artifact, file.content, graph, plan.steps if plan else {}, exact)
+
+    def tune(self, format: str, precision: str, epochs: float, on_step: OnStep) -> dict[str, Any]:
+        """Train on what the encoder and the decoder of a precision of integers store; see ``tune``.
+
+        What is built from then on is what that gives.
+        """
+        encoder, decoder = (Kind(role, format, precision) for role in ("encoder", "decoder"))
+        pair = Pair(
+            self._network(encoder, self._lowering(encoder)),
+            self._network(decoder, self._lowering(decoder)),
+            TARGETS[format].schemes[precision],
+        )
+        return tune(self.subject, pair, epochs, on_step)
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
@@ -89,24 +109,23 @@ class Builder:
             return {"needs_trust": str(error)}
         return {}
 
-    def _lowered(self, kind: Kind) -> tuple[str, File]:
-        """Return the lowering, and the file that it gives."""
+    def _lowering(self, kind: Kind) -> str:
         wanted = self.settings.lowering_of(kind)
         if wanted != "measured":
-            return wanted, self._file(kind, wanted)
-        files = {lowering: self._file(kind, lowering) for lowering in LOWERINGS}
-        calls = {}
-        for name, f in files.items():
-            facts = (kind.file, kind.format, kind.role, kind.precision, name, f.inputs, f.outputs)
-            with quiet():  # as above
-                calls[name] = make_call(Artifact(*facts, len(f.content), sha256=""), f.content)
-        times = median_microseconds(calls)
-        best = min(times, key=lambda name: times[name])
-        return best, files[best]
+            return wanted
+        if kind not in self._fastest:
+            calls = {}
+            for name in LOWERINGS:
+                f = self._file(kind, name)
+                facts = (kind.file, kind.format, kind.role, kind.precision, name)
+                artifact = Artifact(*facts, f.inputs, f.outputs, len(f.content), sha256="")
+                with quiet():  # as above
+                    calls[name] = make_call(artifact, f.content)
+            times = median_microseconds(calls)
+            self._fastest[kind] = min(times, key=lambda name: times[name])
+        return self._fastest[kind]
 
     def _file(self, kind: Kind, lowering: str) -> File:
-        target = TARGETS[kind.format]
-        network = self._network(kind, lowering)
         facts = {
             "role": kind.role,
             "precision": kind.precision,
@@ -118,18 +137,23 @@ class Builder:
         }
         settings = self.settings
         options = {"opset": settings.opset, "io": settings.io, "facts": facts}
-        return target.emit(lower(network, lowering), kind.precision, **options)
+        network = self._network(kind, lowering)
+        return TARGETS[kind.format].emit(network, kind.precision, **options)
 
     def _network(self, kind: Kind, lowering: str) -> keras.Model:
-        scheme = TARGETS[kind.format].scheme
-        if kind.precision != "int8" or scheme is None:
-            return self.subject.networks[kind.role]
-        key = (kind.role, kind.format, lowering)
+        plan = self._plan(kind, lowering)
+        return plan.network if plan else lower(self.subject.networks[kind.role], lowering)
+
+    def _plan(self, kind: Kind, lowering: str) -> Plan | None:
+        scheme = TARGETS[kind.format].schemes.get(kind.precision)
+        if scheme is None:
+            return None
+        key = (kind.role, kind.format, kind.precision, lowering)
         if key not in self._plans:
             self._plans[key] = make_plan(
                 self.subject, kind.role, scheme, lowering, self.calibration
             )
-        return self._plans[key].network
+        return self._plans[key]
 
 
 def unknown_layers(network: keras.Model) -> list[str]:

@@ -100,6 +100,8 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         "",
         *pair_table(report["pairs"]),
         "",
+        *(f"- {note}" for note in report["notes"]),
+        "",
         f"![the same images through every file]({RECONSTRUCTIONS})",
         "",
         f"Rows: {', '.join(rows)}.",
@@ -153,6 +155,38 @@ def pair_table(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     head = " | ".join(f"{d} decoder" for d in decoders)
     return [f"| encoder | {head} |", "| --- " * (1 + len(decoders)) + "|", *rows]
+
+
+def tuning_notes(
+    tuning: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Return a sentence for each pair of networks that was tuned, or was to be.
+
+    Args:
+        tuning: by ``tune``, with format and precision.
+        pairs: by ``measure_pairs``.
+    """
+    found = {(p["format"], p["encoder"], p["decoder"]): p for p in pairs}
+    notes = []
+    for entry in tuning:
+        format, precision = entry["format"], entry["precision"]
+        note = f"The {precision} networks of {format}"
+        pair = found.get((format, precision, precision))
+        if not entry["tuned"]:
+            note += f" are as they were before tuning: {entry['why']}"
+        else:
+            note += (
+                f" were trained on for {entry['epochs']:g} epochs, {entry['steps']:,} steps, with "
+                "their rounding in place"
+            )
+        if entry["tuned"] and pair:
+            note += (
+                f": the pair's ELBO is {pair['elbo_difference']:+.3f} nats beside the trained "
+                f"model's, and {pair['trained_on_difference']:+.3f} beside that of a float32 model "
+                "trained on for as long"
+            )
+        notes.append(f"{note}.")
+    return notes
 
 
 def _share(artifact: Artifact) -> str:

@@ -24,6 +24,7 @@ from cvae_edge.exporters.measurement import (
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject, load_subject
+from cvae_edge.exporters.tune import OnStep, train_on
 from cvae_edge.folders import temporary_files
 from cvae_edge.manifest import GOLDEN, Manifest
 from cvae_edge.model_config import ModelShape
@@ -54,6 +55,7 @@ def export_bundle(
     *,
     data: str | None = None,
     on_stage: Callable[[str], None] = lambda stage: None,
+    on_step: OnStep = lambda done, steps: None,
     **options: Any,
 ) -> ExportResult:
     """Export a run, a finished one or the best weights of an unfinished one.
@@ -65,6 +67,7 @@ def export_bundle(
         precisions: beside float32, which is always exported.
         data: where the run's data is now; None for where it was.
         on_stage: called with a few words as each stage begins.
+        on_step: called in a stage whose length is known, with the steps done and all of them.
         **options: further fields of ``Settings``.
 
     Returns:
@@ -85,6 +88,11 @@ def export_bundle(
     elbos = Elbos(subject, settings.held_out)
     drop = settings.max_elbo_drop
     budget = loss_budget(elbos.trained) if drop is None else drop
+    tuning = _tune(builder, on_stage, on_step)
+    trained_on = None
+    if any(entry["tuned"] for entry in tuning):
+        on_stage("training on in float32 for as long")
+        trained_on = elbos.of(train_on(subject, settings.tune_epochs, on_step))
     exported: list[Exported] = []
     failures: dict[str, str] = {}
     for kind in settings.kinds():
@@ -98,18 +106,33 @@ def export_bundle(
     on_stage("timing the files")
     exported = measure_latencies(exported, subject, builder.calibration)
     on_stage("measuring pairs")
+    pairs = measure_pairs(exported, elbos, trained_on)
     report = {
         "trained_elbo": elbos.trained,
         "trained_psnr": elbos.trained_psnr,
+        "trained_on_elbo": trained_on,
         "images": elbos.images,
         "loss_budget": budget,
-        "pairs": measure_pairs(exported, elbos),
+        "pairs": pairs,
+        "tuning": tuning,
+        "notes": card.tuning_notes(tuning, pairs),
         "failures": failures,
     }
     on_stage("writing the bundle")
     with new_bundle(out) as folder:
         manifest = _write(folder, out.name, subject, exported, report)
     return ExportResult(out, manifest, failures)
+
+
+def _tune(
+    builder: Builder, on_stage: Callable[[str], None], on_step: OnStep
+) -> list[dict[str, Any]]:
+    settings, report = builder.settings, []
+    for format, precision in settings.integers() if settings.tune_epochs else ():
+        on_stage(f"tuning {precision} for {format}")
+        result = builder.tune(format, precision, settings.tune_epochs, on_step)
+        report.append({"format": format, "precision": precision, **result})
+    return report
 
 
 def _export(

@@ -6,13 +6,13 @@ rounding inside integer kernels; see ``passes.quantize``. So choosing needs no c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
 
-from cvae_edge.elbo import Array, evaluate
+from cvae_edge.codec import Graph
+from cvae_edge.elbo import Array
 from cvae_edge.exporters.calibration import candidates
 from cvae_edge.exporters.passes.equalize import equalize
 from cvae_edge.exporters.passes.lower import lower
@@ -23,24 +23,27 @@ from cvae_edge.exporters.passes.quantize import (
     marked,
     observe,
     output_names,
-    round_kernels,
+    rounding,
+    with_own_kernels,
 )
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.training.evaluate import as_graph
 
 _ALPHAS = (0.25, 0.5, 0.75, 1.0)
-_CHOOSING_IMAGES = 1000
-_CHOOSING_PIXELS = 1 << 21  # of all images together; where images are large, fewer choose
-_FEWEST_IMAGES = 100
 
 
 @dataclass(frozen=True)
 class Plan:
     """A network with its activations marked, and how that was chosen."""
 
-    network: keras.Model
+    network: keras.Model  # lowered; no other network has its kernels
     choices: dict[str, str]  # by activation the method, and "equalization"
     steps: dict[str, float]  # by output, what one integer is worth
+
+
+def simulate(network: keras.Model, scheme: Scheme) -> Graph:
+    """Return a marked and lowered network with its kernels rounded, as they are at each call."""
+    return as_graph(network, lambda: rounding(scheme, network))
 
 
 def make_plan(
@@ -80,7 +83,8 @@ def make_plan(
         for output, name in output_names(network).items()
         if name in ranges
     }
-    return Plan(mark(trials[best], ranges)[0], {"equalization": best, **choices}, steps)
+    network = with_own_kernels(lower(mark(trials[best], ranges)[0], lowering))
+    return Plan(network, {"equalization": best, **choices}, steps)
 
 
 class _Simulation:
@@ -105,15 +109,12 @@ class _Simulation:
         if logits in self._candidates and "symmetric min-max" in self._candidates[logits]:
             self._chosen[logits] = "symmetric min-max"  # nearly always the best
         network, self._marks = mark(network, self.ranges())
-        graph = as_graph(round_kernels(lower(network, lowering), scheme))
-        self._codec, self._subject = subject.with_half(role, graph), subject
-        fitting = _CHOOSING_PIXELS // math.prod(subject.image_shape)
-        self._images = min(_CHOOSING_IMAGES, max(_FEWEST_IMAGES, fitting))
+        self._codec = subject.with_half(role, simulate(lower(network, lowering), scheme))
+        self._subject = subject
 
     def elbo(self) -> float:
         """The ELBO on the images that choose."""
-        images = self._subject.choosing.images[: self._images]
-        return evaluate(self._codec, images, self._subject.binarize, self._subject.likelihood).elbo
+        return self._subject.choosing_elbo(self._codec)
 
     def ranges(self) -> dict[str, Range]:
         """The ranges that are chosen now."""

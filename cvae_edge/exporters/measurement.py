@@ -72,8 +72,17 @@ def _report(
     return {**report, "operators": count(content)} if count else report
 
 
-def measure_pairs(exported: Sequence[Exported], elbos: Elbos) -> list[dict[str, Any]]:
-    """Return the ELBO of every encoder with every decoder of its format; devices mix them."""
+def measure_pairs(
+    exported: Sequence[Exported], elbos: Elbos, trained_on: float | None
+) -> list[dict[str, Any]]:
+    """Return the ELBO of every encoder with every decoder of its format; devices mix them.
+
+    Args:
+        exported: the files.
+        elbos: measures them.
+        trained_on: the ELBO of the trained model in float32, trained on as networks of integers
+            were; None where none was.
+    """
     halves = {
         role: [e for e in exported if e.artifact.role == role] for role in ("encoder", "decoder")
     }
@@ -83,15 +92,16 @@ def measure_pairs(exported: Sequence[Exported], elbos: Elbos) -> list[dict[str, 
             if encoder.artifact.format != decoder.artifact.format:
                 continue
             elbo = elbos.of(Codec(encoder.graph, decoder.graph))
-            pairs.append(
-                {
-                    "format": encoder.artifact.format,
-                    "encoder": encoder.artifact.precision,
-                    "decoder": decoder.artifact.precision,
-                    "elbo": elbo,
-                    "elbo_difference": elbo - elbos.trained,
-                }
-            )
+            pair = {
+                "format": encoder.artifact.format,
+                "encoder": encoder.artifact.precision,
+                "decoder": decoder.artifact.precision,
+                "elbo": elbo,
+                "elbo_difference": elbo - elbos.trained,
+            }
+            if trained_on is not None:
+                pair["trained_on_difference"] = elbo - trained_on
+            pairs.append(pair)
     return pairs
 
 
@@ -109,7 +119,9 @@ def measure_latencies(
     for e in exported:
         a = e.artifact
         files = {a.file: (a, e.content)}
-        if a.role != "reconstruct" and a.format in NAIVE:
+        if (
+            a.role != "reconstruct" and a.format in NAIVE and a.precision != "int4"
+        ):  # they have none
             naive = NAIVE[a.format](getattr(subject.vae, a.role), a.precision, inputs)
             files[_naive(a.file)] = (naive.described_by(a), naive.content)
         with quiet():  # LiteRT announces its delegate

@@ -38,7 +38,8 @@ class Settings:
     max_elbo_drop: float | None = None  # nats; an artifact that loses more is left out
     opset: int | None = None
     calibration_samples: int = 500
-    io: Literal["float32", "int8"] = "float32"  # inputs and outputs of int8 TFLite files
+    io: Literal["float32", "int8"] = "float32"  # inputs and outputs of TFLite files of integers
+    tune_epochs: float = 2.0  # that networks of integers are trained on for; 0: not at all
     held_out: int = 2000  # test images that ELBOs are measured on
 
     def __post_init__(self) -> None:
@@ -58,14 +59,15 @@ class Settings:
         require(self.io in ("float32", "int8"), "io must be float32 or int8", self.io)
         drop = self.max_elbo_drop
         require(drop is None or drop >= 0, "max_elbo_drop must be 0 or more", drop)
+        require(0 <= self.tune_epochs < 1000, "tune_epochs must be 0 to 1000", self.tune_epochs)
         for name in ("calibration_samples", "held_out"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
 
     def kinds(self) -> list[Kind]:
         """Return every file to export, float32 first.
 
-        There is no int8 ``reconstruct``: between the halves it takes the exponential of logvar, for
-        which 8 bits are too few.
+        There is no ``reconstruct`` of integers: between the halves it takes the exponential of
+        logvar, for which 8 bits are too few.
         """
         return [
             Kind(role, format, precision)
@@ -75,7 +77,16 @@ class Settings:
             if format in self.formats
             and precision in target.precisions
             and (precision == "float32" or precision in self.precisions)
-            and (role != "reconstruct" or (self.fused and precision != "int8"))
+            and (role != "reconstruct" or (self.fused and precision not in target.schemes))
+        ]
+
+    def integers(self) -> list[tuple[str, str]]:
+        """Return the formats and precisions whose networks compute with integers."""
+        return [
+            (format, precision)
+            for format, target in TARGETS.items()
+            for precision in target.schemes
+            if format in self.formats and precision in self.precisions
         ]
 
     def lowering_of(self, kind: Kind) -> str:

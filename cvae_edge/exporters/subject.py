@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+from numpy.typing import NDArray
 
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.codec import Codec, Graph
-from cvae_edge.datasets import Dataset, Split
+from cvae_edge.datasets import Dataset
+from cvae_edge.elbo import evaluate
 from cvae_edge.exporters.parity import IMAGES, Reference, make_reference
 from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.fuse import fuse
@@ -18,6 +21,10 @@ from cvae_edge.likelihoods import Likelihood
 from cvae_edge.preprocess import Binarize
 from cvae_edge.training.evaluate import load_run_data, trained_codec
 from cvae_edge.training.run import Run
+
+_CHOOSING_IMAGES = 1000
+_CHOOSING_PIXELS = 1 << 21  # of all images together; where images are large, fewer choose
+_FEWEST_IMAGES = 100
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,16 @@ class Subject:
         return self.dataset.binarize
 
     @property
-    def choosing(self) -> Split:
+    def choosing(self) -> NDArray[Any]:
         """The images that choices are made on: validation, or training images if there are none."""
-        return self.dataset.validation if len(self.dataset.validation) else self.dataset.train
+        held_out = self.dataset.validation
+        fitting = _CHOOSING_PIXELS // math.prod(self.image_shape)
+        images = (held_out if len(held_out) else self.dataset.train).images
+        return images[: min(_CHOOSING_IMAGES, max(_FEWEST_IMAGES, fitting))]
+
+    def choosing_elbo(self, codec: Codec) -> float:
+        """Return the ELBO in nats per image on the images that choices are made on."""
+        return evaluate(codec, self.choosing, self.binarize, self.likelihood).elbo
 
     def with_half(self, role: str, graph: Graph) -> Codec:
         """Return the trained model with another encoder or decoder."""

@@ -4,10 +4,11 @@ What differs between right machines: the order of float sums (float32), where fl
 which way a value between two integers goes (dynamic range, int8). What must be caught: another
 file's outputs, and integer sums that saturate, which cost nats.
 
-Two measurements scale the tolerance. The *error* against the trained model is what rounding to a
-precision does; a device that rounds elsewhere moves its outputs by less than that. The *spread* is
-the distance between the runtime's fast kernels and its plain ones on this machine: onnxruntime
-without graph optimization computes QDQ graphs in float, LiteRT has kernels beside XNNPACK's.
+Two measurements scale the tolerance. The *error* against the same networks in float is what
+rounding to a precision does; a device that rounds elsewhere moves its outputs by less than that.
+The *spread* is the distance between the runtime's fast kernels and its plain ones on this machine:
+onnxruntime without graph optimization computes QDQ graphs in float, LiteRT has kernels beside
+XNNPACK's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cvae_edge.runtime.verify import largest_difference
 
 FLOOR = 1e-4
 _FLOAT32_SHARE = 10.0  # float32 differs by rounding alone, which another machine may double
-_INT8_SHARE = 4.0  # of the mean error of rounding to int8: a few roundings that go the other way
+_INTEGER_SHARE = 4.0  # of the mean error of rounding: a few roundings that go the other way
 _SPREAD_SHARE = 2.0
 _STEPS = 1.5  # of an integer output: one step, and room for the float that it becomes
 _LIMIT_STEPS = 4  # that fast and plain kernels may be apart; sums that saturate are tens apart
@@ -35,32 +36,31 @@ def measure_tolerance(exported: Exported, reference: Reference) -> dict[str, flo
         reference: what it is run on.
 
     Raises:
-        ParityValueError: an int8 file's fast and plain kernels disagree by more than quantization
-            itself changed.
+        ParityValueError: fast and plain kernels of an integer file disagree by more than
+            quantization itself changed.
     """
     artifact, content, graph = exported.artifact, exported.content, exported.graph
+    is_integer = artifact.precision in TARGETS[artifact.format].schemes
     if artifact.precision == "float32":
         return {n: max(FLOOR, _FLOAT32_SHARE * d) for n, d in artifact.difference.items()}
     inputs = reference.inputs(artifact.role)
     open_plain = TARGETS[artifact.format].plain
     fast = graph(**inputs)
     plain = open_plain(artifact, content)(**inputs) if open_plain else fast
+    exact = exported.exact(**inputs) if exported.exact else reference.tensors
     tolerance = {}
     for tensor in artifact.outputs:
         got = fast[tensor.name]
         # Logits are clipped on purpose, which is no error of rounding.
-        wanted = np.clip(reference.tensors[tensor.name], got.min(), got.max())
+        wanted = np.clip(exact[tensor.name], got.min(), got.max())
         error = np.abs(got - wanted)
         spread = largest_difference(got, plain[tensor.name])
         step = exported.steps.get(tensor.name, 0.0)
-        if artifact.precision == "int8" and spread > max(float(error.max()), _LIMIT_STEPS * step):
+        if is_integer and spread > max(float(error.max()), _LIMIT_STEPS * step):
             raise ParityValueError(
                 f"{tensor.name} of {artifact.file} must not depend on the kernels, got values "
                 f"{spread:.3g} apart on this processor: its integer sums saturate"
             )
-        if artifact.precision == "int8":
-            rounding = _INT8_SHARE * float(error.mean())
-        else:
-            rounding = float(error.max())
+        rounding = _INTEGER_SHARE * float(error.mean()) if is_integer else float(error.max())
         tolerance[tensor.name] = max(FLOOR, rounding, _SPREAD_SHARE * spread, _STEPS * step)
     return tolerance

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -22,14 +24,20 @@ def trained_codec(vae: VAE) -> Codec:
     return Codec(as_graph(vae.encoder), as_graph(vae.decoder))
 
 
-def as_graph(network: keras.Model) -> Graph:
-    """Return a network, as it is after training, as a function of named arrays."""
+def as_graph(
+    network: keras.Model, scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Graph:
+    """Return a network, as it is after training, as a function of named arrays.
+
+    Its weights are what they are at each call; ``scope`` makes what it is called in.
+    """
     signature = [tf.TensorSpec((None, *t.shape[1:]), t.dtype) for t in network.inputs]
 
     @tf.function(input_signature=signature, jit_compile=False)  # type: ignore[untyped-decorator]
     def call(*values: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = dict(zip(names, values, strict=True))
-        return network(inputs if isinstance(network.input, dict) else values[0], training=False)  # type: ignore[no-any-return]
+        with scope():
+            return network(inputs if isinstance(network.input, dict) else values[0], training=False)  # type: ignore[no-any-return]
 
     names = [t.name for t in network.inputs]
 

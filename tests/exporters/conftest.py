@@ -56,5 +56,6 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             calibration_samples=100,
             held_out=100,
             max_elbo_drop=5.0,
+            tune_epochs=1.0,
         )
     return out

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +21,7 @@ from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Codec
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import BundleError, ConfigError, ParityError, RunError
+from cvae_edge.exporters import card
 from cvae_edge.exporters import export as export_module
 from cvae_edge.exporters.export import export_bundle
 from cvae_edge.exporters.passes.lower import lower
@@ -74,6 +77,39 @@ def test_the_manifests_elbo_is_what_the_files_give(bundle: Bundle, tiny_run: Pat
         trained = evaluate(subject.trained, images, "threshold", subject.likelihood).elbo
         assert pair["elbo_difference"] == pytest.approx(got - trained, abs=1e-3)
     assert len(manifest.report["pairs"]) == 2 * len(PRECISIONS) ** 2
+
+
+def test_the_card_and_inspect_say_what_tuning_gave(
+    bundle: Bundle, tiny_bundle: Path, run_cli: Callable[..., Any]
+) -> None:
+    report = bundle.manifest.report
+    assert [(e["format"], e["precision"], e["epochs"]) for e in report["tuning"]] == [
+        ("onnx", "int8", 1.0),
+        ("tflite", "int8", 1.0),
+    ]
+    assert report["trained_on_elbo"] > report["trained_elbo"]  # two epochs are few
+    for pair in report["pairs"]:
+        wanted = pair["elbo"] - report["trained_on_elbo"]
+        assert pair["trained_on_difference"] == pytest.approx(wanted)
+    card, printed = bundle.read("README.md").decode(), run_cli("inspect", tiny_bundle).out
+    for entry, note in zip(report["tuning"], report["notes"], strict=True):
+        assert entry["tuned"]
+        assert f"- {note}" in card
+        assert f"Note: {note}" in printed
+        assert f"The int8 networks of {entry['format']} were trained on for 1 epochs" in note
+        (pair,) = (
+            p
+            for p in report["pairs"]
+            if (p["format"], p["encoder"], p["decoder"]) == (entry["format"], "int8", "int8")
+        )
+        assert f"{pair['elbo_difference']:+.3f} nats beside the trained model's" in note
+        assert f"{pair['trained_on_difference']:+.3f} beside that of a float32 model" in note
+
+
+def test_a_pair_that_was_not_tuned_is_named() -> None:
+    entry = {"format": "onnx", "precision": "int8", "tuned": False, "why": "there was no time"}
+    (note,) = card.tuning_notes([entry], [])
+    assert note == ("The int8 networks of onnx are as they were before tuning: there was no time.")
 
 
 @pytest.mark.parametrize("file", ONNX_FILES)
@@ -165,7 +201,7 @@ def test_dynamic_range_onnx_kernels_are_stored_in_8_bits(bundle: Bundle) -> None
 def test_int8_inputs_and_outputs_when_asked(tiny_run: Path) -> None:
     network = load_subject(Run.open(tiny_run)).networks["decoder"]
     target = TARGETS["tflite"]
-    ranges = dict.fromkeys(marked(network, target.scheme), (-4.0, 4.0))
+    ranges = dict.fromkeys(marked(network, target.schemes["int8"]), (-4.0, 4.0))
     network = lower(mark(network, ranges)[0], "polyphase")
     for dtype in ("int8", "float32"):
         file = target.emit(network, "int8", io=dtype)
@@ -223,13 +259,14 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
     ("options", "message"),
     [
         ({"formats": ["coreml"]}, "formats must be some of onnx, tflite.*, got coreml"),
-        ({"precisions": ["int4"]}, "precisions must be some of .*, got int4"),
+        ({"precisions": ["int2"]}, "precisions must be some of .*, got int2"),
         (
             {"lowering": "fast"},
             "lowering must be one of auto, measured, transposed, subpixel, polyphase, hybrid",
         ),
         ({"io": "int4"}, "io must be float32 or int8, got int4"),
         ({"calibration_samples": 0}, "calibration_samples must be at least 1, got 0"),
+        ({"tune_epochs": -1.0}, "tune_epochs must be 0 to 1000, got -1.0"),
         ({"held_out": 0}, "held_out must be at least 1, got 0"),
         ({"opset": 9}, "opset must be 13 to 18, got 9"),
     ],

@@ -26,7 +26,7 @@ def test_dense_layers_of_integers_do_not_saturate(channels: int) -> None:
     }
     network = fold(normalize(keras.Model({"x": x}, outputs)))
     target = TARGETS["onnx"]
-    ranges = dict.fromkeys(marked(network, target.scheme), (0.0, float(channels)))
+    ranges = dict.fromkeys(marked(network, target.schemes["int8"]), (0.0, float(channels)))
     file = target.emit(mark(network, ranges)[0], "int8")
     facts = ("encoder.int8.onnx", "onnx", "encoder", "int8", None, file.inputs, file.outputs)
     graph = open_session(Artifact(*facts, len(file.content), "0" * 64), file.content)
@@ -44,7 +44,7 @@ def test_one_channel_is_moved_by_nothing() -> None:
     values = np.random.default_rng(0).random((4, 6, 7, 1), np.float32)
     wanted = np.asarray(network({"x": values})["x_logits"])
     reach = float(np.abs(wanted).max()) + 1
-    ranges = dict.fromkeys(marked(network, target.scheme), (-reach, reach))
+    ranges = dict.fromkeys(marked(network, target.schemes["int8"]), (-reach, reach))
     file = target.emit(mark(network, ranges)[0], "int8")
     facts = ("a.onnx", "onnx", "decoder", "int8", None, file.inputs, file.outputs)
     graph = open_session(Artifact(*facts, len(file.content), "0" * 64), file.content)

@@ -3,13 +3,16 @@
 A network that rounds its kernels, and each activation, computes what the integer file will, up to
 the rounding inside integer kernels. What only moves values has the range of what it moves, so marks
 stand behind what computes, and a lowering may take them with it.
+
+Gradients pass straight through the rounding (Bengio, Leonard, Courville 2013), but for activations
+beyond their range, which change nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -21,16 +24,17 @@ from cvae_edge.exporters.passes.kinds import is_linear, is_moving
 from cvae_edge.exporters.passes.layers import FakeQuantize, output_axes, rewrite_linear
 
 Range = tuple[float, float]
-_DENSE_LEVELS = 127
 _CONVOLUTIONS = (layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D)
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How int8 is done in one format."""
+    """How integers are used in one precision of a format; kernels go from -levels to levels."""
 
-    conv_levels: int  # kernels of convolutions go from -levels to levels
-    convolutions_alone: bool  # other layers compute with floats; dense kernels are stored as int8
+    conv_levels: int
+    dense_levels: int = 127
+    activations: Literal["all", "convolutions", "none"] = "all"  # to be 8-bit integers as well:
+    # those that convolutions take or give, where other layers compute with floats
 
 
 def marked(model: keras.Model, scheme: Scheme) -> dict[str, keras.KerasTensor]:
@@ -40,9 +44,9 @@ def marked(model: keras.Model, scheme: Scheme) -> dict[str, keras.KerasTensor]:
     """
     graph = Graph(model)
     found = {}
-    for maker, tensor in _activations(graph):
+    for maker, tensor in _activations(graph) if scheme.activations != "none" else ():
         name = tensor.name if maker is None else maker.layer.name
-        if not scheme.convolutions_alone or _touches_convolution(graph, maker, tensor):
+        if scheme.activations == "all" or _touches_convolution(graph, maker, tensor):
             found[name] = tensor
     return found
 
@@ -76,6 +80,15 @@ def mark(
     return Graph(model).rebuild(rule, lambda x: rounded(x.name, x)), marks
 
 
+def unmarked(model: keras.Model) -> keras.Model:
+    """Return the model without its marks."""
+
+    def rule(call: Call, *args: Any, **kwargs: Any) -> Any:
+        return args[0] if isinstance(call.layer, FakeQuantize) else keep(call, *args, **kwargs)
+
+    return Graph(model).rebuild(rule)
+
+
 def output_names(model: keras.Model) -> dict[str, str]:
     """Return the name of the activation that each output is, moves left out of account."""
     graph = Graph(model)
@@ -89,21 +102,57 @@ def output_names(model: keras.Model) -> dict[str, str]:
     return names
 
 
-def round_kernels(model: keras.Model, scheme: Scheme) -> keras.Model:
-    """Return the model with every kernel rounded to the integers of ``scheme``, symmetric."""
+def linear_layers(model: keras.Model) -> list[Any]:
+    """Return the layers whose kernels a file stores as integers."""
+    return [layer for layer in model.layers if is_linear(layer)]
+
+
+def with_own_kernels(model: keras.Model) -> keras.Model:
+    """Return the same function, whose kernels and biases can be changed apart from ``model``'s."""
+    copies = {
+        layer.name: rewrite_linear(layer, *layer.get_weights()) for layer in linear_layers(model)
+    }
 
     def rule(call: Call, *args: Any, **kwargs: Any) -> Any:
-        if not is_linear(call.layer):
-            return keep(call, *args, **kwargs)
-        kernel, bias = call.layer.get_weights()
-        outputs = output_axes(call.layer)
-        others = tuple(axis for axis in range(kernel.ndim) if axis not in outputs)
-        levels = scheme.conv_levels if isinstance(call.layer, _CONVOLUTIONS) else _DENSE_LEVELS
-        scale = np.abs(kernel).max(axis=others, keepdims=True) / levels
-        scale = np.maximum(scale, np.finfo(np.float32).tiny)  # a channel of zeros
-        return rewrite_linear(call.layer, np.rint(kernel / scale) * scale, bias)(args[0])
+        layer = copies.get(call.layer.name)
+        return keep(call, *args, **kwargs) if layer is None else layer(args[0])
 
     return Graph(model).rebuild(rule)
+
+
+def rounding(scheme: Scheme, *models: keras.Model) -> keras.StatelessScope:
+    """Return the scope in which the kernels of ``models`` are rounded as ``scheme`` stores them."""
+    kernels = [(layer, layer.kernel) for model in models for layer in linear_layers(model)]
+    return keras.StatelessScope(
+        state_mapping=[(kernel, _straight_through(layer, scheme)) for layer, kernel in kernels]
+    )
+
+
+def with_rounded_kernels(model: keras.Model, scheme: Scheme) -> keras.Model:
+    """Return the model with its kernels rounded as ``scheme`` stores them."""
+    rounded = with_own_kernels(model)
+    with rounding(scheme, rounded):
+        kernels = [np.asarray(layer.kernel) for layer in linear_layers(rounded)]
+    for layer, kernel in zip(linear_layers(rounded), kernels, strict=True):
+        layer.kernel.assign(kernel)
+    return rounded
+
+
+def channel_peaks(layer: Any) -> Any:
+    """Return the largest absolute value of each output channel of a kernel, in its rank."""
+    outputs, kernel = output_axes(layer), keras.ops.convert_to_tensor(layer.kernel)
+    others = tuple(axis for axis in range(len(kernel.shape)) if axis not in outputs)
+    return keras.ops.max(keras.ops.abs(kernel), axis=others, keepdims=True)
+
+
+def _straight_through(layer: Any, scheme: Scheme) -> Any:
+    """Return a layer's kernel, rounded for what comes after it and not for its gradient."""
+    kernel = keras.ops.convert_to_tensor(layer.kernel)
+    levels = scheme.conv_levels if isinstance(layer, _CONVOLUTIONS) else scheme.dense_levels
+    tiny = np.finfo(np.float32).tiny  # for a channel of zeros
+    scale = keras.ops.maximum(channel_peaks(layer) / levels, tiny)
+    rounded = keras.ops.round(kernel / scale) * scale
+    return kernel + keras.ops.stop_gradient(rounded - kernel)
 
 
 def _activations(graph: Graph) -> list[tuple[Call | None, keras.KerasTensor]]:

@@ -1,4 +1,4 @@
-"""ONNX: tf2onnx's graph, made clean, in float32, float16, with int8 weights, and in int8."""
+"""ONNX: tf2onnx's graph, made clean, in float32, float16, int8, and with int8 or int4 weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxruntime as ort
 import tensorflow as tf
 import tf2onnx
@@ -20,6 +21,7 @@ from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.layout import channels_first
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets import onnx_int8
+from cvae_edge.exporters.targets.packing import INT4_LEVELS
 from cvae_edge.exporters.targets.target import File, Target
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
@@ -30,7 +32,9 @@ BATCH = "n"
 # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640 fits,
 # 2 * 255 * 127 saturates: this is right on every processor. Rounding z costs the most nats, so a
 # dense layer is integer only where what it takes is rounded for a convolution anyhow.
-_SCHEME = Scheme(conv_levels=64, convolutions_alone=True)
+_INT8 = Scheme(conv_levels=64, activations="convolutions")
+_INT4 = Scheme(INT4_LEVELS, INT4_LEVELS, activations="none")
+INT4_OPSET = 21  # which brought 4 bits; onnxruntime reads it since 1.20 (2024)
 
 
 def emit(
@@ -46,7 +50,7 @@ def emit(
     Args:
         network: lowered; for int8 also marked.
         precision: one of the target's.
-        opset: the operator set; None takes 17.
+        opset: the operator set; None takes 17. Files in int4 always have 21.
         facts: what Netron shows beside the graph.
 
     Raises:
@@ -61,7 +65,10 @@ def emit(
     elif precision == "dynamic_range":
         onnx_int8.store_kernels(model.graph)
     elif precision == "int8":
-        onnx_int8.to_int8(model, _SCHEME)
+        onnx_int8.to_int8(model, _INT8)
+    elif precision == "int4":
+        model = onnx.version_converter.convert_version(model, INT4_OPSET)
+        onnx_int8.store_kernels(model.graph, INT4_LEVELS)
     _shorten_names(model.graph)
     del model.metadata_props[:]
     for name, value in (facts or {}).items():
@@ -183,15 +190,16 @@ def plain(artifact: Artifact, content: bytes) -> Graph:
 
 TARGET = Target(
     name="onnx",
-    precisions=("float32", "float16", "dynamic_range", "int8"),
+    precisions=("float32", "float16", "dynamic_range", "int8", "int4"),
     lowerings={
         "float32": "hybrid",
         "float16": "transposed",
         "dynamic_range": "hybrid",
         "int8": "polyphase",
+        "int4": "transposed",  # the fewest bytes, and floats are computed with anyhow
     },
     emit=emit,
-    scheme=_SCHEME,
+    schemes={"int8": _INT8, "int4": _INT4},
     count_operators=onnx_int8.count_operators,
     plain=plain,
 )

@@ -11,6 +11,7 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets.operators import summarize
+from cvae_edge.exporters.targets.packing import INT4_LEVELS, pack
 
 _MOVES = ("Reshape", "Transpose", "DepthToSpace", "Concat", "Slice")  # they change no value
 _CONVERTING = ("QuantizeLinear", "DequantizeLinear", "Cast")
@@ -70,8 +71,8 @@ def _transpose_grey(graph: onnx.GraphProto) -> None:
             node.CopyFrom(moved)
 
 
-def store_kernels(graph: onnx.GraphProto) -> None:
-    """Store every float kernel as s8 integers and a scale for each output channel.
+def store_kernels(graph: onnx.GraphProto, levels: int = _LEVELS) -> None:
+    """Store every float kernel as integers from -levels to levels and scales of output channels.
 
     By Cast and Mul: onnxruntime computes them once, when it opens the file, but a DequantizeLinear
     at every run. So the arithmetic is float32's, and no image depends on others in its batch.
@@ -82,10 +83,16 @@ def store_kernels(graph: onnx.GraphProto) -> None:
             continue
         name = node.input[1]
         kernel = onnx.numpy_helper.to_array(tensors.pop(name))
-        scale = _scales(kernel, _CHANNELS[node.op_type], _LEVELS)
+        scale = _scales(kernel, _CHANNELS[node.op_type], levels)
         integers, scales, floats = f"{name}_quantized", f"{name}_scale", f"{name}_float"
         _remove(graph, name)
-        _add(graph, integers, np.rint(kernel / scale).astype(np.int8))
+        values = np.rint(kernel / scale).astype(np.int8)
+        if levels <= INT4_LEVELS:
+            int4, packed = onnx.TensorProto.INT4, pack(values).tobytes()
+            stored = onnx.helper.make_tensor(integers, int4, values.shape, packed, raw=True)
+            graph.initializer.append(stored)
+        else:
+            _add(graph, integers, values)
         _add(graph, scales, scale)
         cast = onnx.helper.make_node("Cast", [integers], [floats], to=onnx.TensorProto.FLOAT)
         graph.node.insert(0, cast)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cvae_edge.codec import Graph
@@ -35,8 +35,9 @@ class Target:
     name: str  # of the format, and the ending of its files
     precisions: tuple[str, ...]
     lowerings: Mapping[str, str]  # by precision, the fastest; by benchmarks/lowering.py
-    # emit(network, precision, **options of the export: opset, io); int8 networks are marked.
+    # emit(network, precision, **options of the export: opset, io); where there is a scheme for a
+    # precision, its networks are marked.
     emit: Callable[..., File]
-    scheme: Scheme | None = None  # of int8
+    schemes: Mapping[str, Scheme] = field(default_factory=dict)  # by precision of integers
     count_operators: Callable[[bytes], dict[str, Any]] | None = None
     plain: Callable[[Artifact, bytes], Graph] | None = None  # on the engine's plain kernels

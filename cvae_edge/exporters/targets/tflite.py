@@ -20,13 +20,17 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
-from cvae_edge.exporters.passes.quantize import Scheme
+from cvae_edge.exporters.passes.quantize import Scheme, with_rounded_kernels
 from cvae_edge.exporters.targets.operators import summarize
+from cvae_edge.exporters.targets.packing import INT4_LEVELS
 from cvae_edge.exporters.targets.target import File, Target
+from cvae_edge.exporters.targets.tflite_int4 import to_int4
 from cvae_edge.manifest import Artifact, Tensor
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines.litert import dequantize, quantize
 
+_PRECISIONS = ("float32", "float16", "dynamic_range", "int8", "int4")
+_INT4 = Scheme(INT4_LEVELS, INT4_LEVELS)
 _IDLE = {"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "DEPTH_TO_SPACE", "PAD", "CONCATENATION"}
 _NAMES = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
 
@@ -36,9 +40,12 @@ def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any)
 
     Args:
         network: lowered; for int8 also marked.
-        precision: float32, float16 (weights), dynamic_range or int8 (integer throughout).
-        io: type of an int8 file's inputs and outputs, float32 or int8.
+        precision: float32, float16 (weights), dynamic_range, int8 (integer throughout) or int4 (the
+            same with kernels of 4 bits).
+        io: type of the inputs and outputs of files in int8 and int4, float32 or int8.
     """
+    if precision == "int4":  # the converter rounds to 8 bits
+        network = with_rounded_kernels(network, _INT4)
     with tempfile.TemporaryDirectory() as folder:
         with quiet():
             network.export(folder, verbose=False)
@@ -49,9 +56,11 @@ def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any)
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8" and io == "int8":
+        if precision in ("int8", "int4") and io == "int8":
             converter.inference_input_type = converter.inference_output_type = tf.int8
         content = convert(converter)
+    if precision == "int4":
+        content = to_int4(content)
     return File(content, *signature(content))
 
 
@@ -121,10 +130,10 @@ def _kind(graph: Any, operator: Any) -> str:
 
 TARGET = Target(
     name="tflite",
-    precisions=("float32", "float16", "dynamic_range", "int8"),
-    lowerings=dict.fromkeys(("float32", "float16", "dynamic_range", "int8"), "polyphase"),
+    precisions=_PRECISIONS,
+    lowerings=dict.fromkeys(_PRECISIONS, "polyphase"),
     emit=emit,
-    scheme=Scheme(conv_levels=127, convolutions_alone=False),
+    schemes={"int8": Scheme(conv_levels=127), "int4": _INT4},
     count_operators=count_operators,
     plain=plain,
 )

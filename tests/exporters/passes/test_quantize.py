@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 from zoo import MODELS, draw, inputs, run, zoo
 
+from cvae_edge.exporters.int8 import simulate
 from cvae_edge.exporters.passes.equalize import equalize
 from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.kinds import is_linear
@@ -16,18 +17,19 @@ from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.exporters.passes.quantize import (
     Scheme,
+    linear_layers,
     mark,
     marked,
     observe,
     output_names,
-    round_kernels,
+    rounding,
 )
 from cvae_edge.exporters.targets import TARGETS
 from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.engines import open_session
 
-EVERYWHERE = Scheme(conv_levels=127, convolutions_alone=False)
-CONVOLUTIONS = Scheme(conv_levels=64, convolutions_alone=True)
+EVERYWHERE = Scheme(conv_levels=127)
+CONVOLUTIONS = Scheme(conv_levels=64, activations="convolutions")
 
 
 def prepared(name: str) -> keras.Model:
@@ -78,11 +80,10 @@ def test_a_layer_that_is_dead_on_the_calibration_set_stays_finite() -> None:
 @pytest.mark.parametrize("scheme", [EVERYWHERE, CONVOLUTIONS])
 def test_kernels_are_rounded_to_a_schemes_integers(scheme: Scheme) -> None:
     model = prepared("normalized")
-    rounded = round_kernels(model, scheme)
-    for before, after in zip(model.layers, rounded.layers, strict=True):
-        if not is_linear(before):
-            continue
-        old, new = before.get_weights()[0], after.get_weights()[0]
+    with rounding(scheme, model):
+        rounded = [np.asarray(layer.kernel) for layer in linear_layers(model)]
+    for before, new in zip(linear_layers(model), rounded, strict=True):
+        old = before.get_weights()[0]
         others = {layers.DepthwiseConv2D: (0, 1), layers.Conv2DTranspose: (0, 1, 3)}
         axes = others.get(type(before), tuple(range(old.ndim - 1)))
         levels = scheme.conv_levels
@@ -115,22 +116,32 @@ def test_marks_stand_behind_what_computes() -> None:
 @pytest.mark.parametrize("name", ["dense", "upsampling", "activations", "branches"])
 def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowering: str) -> None:
     """To a step of the output, for the rounding inside integer kernels, and of their tables."""
+    steps = 3.0 if name == "activations" else 1.0  # seven functions in a row, each by a table
+    check_simulation(name, format, "int8", lowering, steps)
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+@pytest.mark.parametrize("name", ["dense", "normalized"])
+def test_so_it_does_with_kernels_of_4_bits(name: str, format: str) -> None:
+    check_simulation(name, format, "int4", TARGETS[format].lowerings["int4"], 1.0)
+
+
+def check_simulation(name: str, format: str, precision: str, lowering: str, steps: float) -> None:
     target, model = TARGETS[format], prepared(name)
     values = inputs(model, 30)
     observed = observe(model, values)
     ranges = {
         tensor: (min(0.0, float(v.min())), max(0.1, float(v.max())))
         for tensor, v in observed.items()
-        if tensor in marked(model, target.scheme)
+        if tensor in marked(model, target.schemes[precision])
     }
     network = lower(mark(model, ranges)[0], lowering)
-    file = target.emit(network, "int8")
+    file = target.emit(network, precision)
     artifact = Artifact(
-        f"decoder.int8.{format}", format, "decoder", "int8", lowering,
+        f"decoder.{precision}.{format}", format, "decoder", precision, lowering,
         file.inputs, file.outputs, len(file.content), "0" * 64,
     )  # fmt: skip
     got = open_session(artifact, file.content)(**values)["x_logits"]
-    wanted = run(round_kernels(network, target.scheme), values)["x_logits"]
+    wanted = simulate(network, target.schemes[precision])(**values)["x_logits"]
     spread = float(observed[output_names(model)["x_logits"]].max() - wanted.min())
-    steps = 3.0 if name == "activations" else 1.0  # seven functions in a row, each by a table
     assert np.abs(got - wanted).mean() < steps * spread / 255

@@ -1,0 +1,62 @@
+"""Kernels of 4 bits: how they are packed, and that files hold them so."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from zoo import inputs, zoo
+
+from cvae_edge.exporters.passes.fold import fold
+from cvae_edge.exporters.passes.lower import lower
+from cvae_edge.exporters.passes.normalize import normalize
+from cvae_edge.exporters.passes.quantize import mark, marked
+from cvae_edge.exporters.targets import TARGETS, File
+from cvae_edge.exporters.targets.onnx import naive as naive_onnx
+from cvae_edge.exporters.targets.packing import pack
+from cvae_edge.exporters.targets.tflite import naive as naive_tflite
+
+
+def emitted(format: str) -> File:
+    network = fold(normalize(zoo("dense")))
+    target = TARGETS[format]
+    ranges = dict.fromkeys(marked(network, target.schemes["int4"]), (-4.0, 4.0))
+    network = lower(mark(network, ranges)[0], target.lowerings["int4"])
+    return target.emit(network, "int4")
+
+
+@pytest.mark.parametrize("shape", [(8,), (3, 5), (1,)])
+def test_two_values_share_a_byte_as_onnx_reads_them(shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).integers(-7, 8, shape).astype(np.int8)
+    packed = pack(values)
+    assert len(packed) == -(-values.size // 2)
+    tensor = onnx.helper.make_tensor("k", onnx.TensorProto.INT4, shape, packed.tobytes(), raw=True)
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor).astype(np.int8), values)
+
+
+def test_onnx_files_store_kernels_in_4_bits() -> None:
+    file = emitted("onnx")
+    assert file.opset == 21
+    graph = onnx.load_from_string(file.content).graph
+    kernels = {n.input[0] for n in graph.node if n.op_type == "Cast"}
+    types = {t.name: t.data_type for t in graph.initializer}
+    assert kernels
+    assert {types[name] for name in kernels} == {onnx.TensorProto.INT4}
+    assert not any(n.op_type.endswith("QuantizeLinear") for n in graph.node)
+
+
+def test_tflite_files_store_kernels_in_4_bits_and_compute_with_integers() -> None:
+    content = emitted("tflite").content
+    (graph,) = schema.ModelT.InitFromPackedBuf(content, 0).subgraphs
+    kernels = [t for t in graph.tensors if t.type == schema.TensorType.INT4]
+    assert len(kernels) >= 3
+    report = TARGETS["tflite"].count_operators(content)
+    assert not report["float"]
+    assert not report["hybrid"]
+
+
+def test_the_tools_have_no_way_of_their_own_to_int4() -> None:
+    model = zoo("dense")
+    for naive in (naive_onnx, naive_tflite):
+        assert naive(model, "int4", inputs(model, 2)) is None
