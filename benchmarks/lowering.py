@@ -21,7 +21,7 @@ from cvae_edge.training.framework import import_tensorflow
 import_tensorflow()
 
 from cvae_edge.exporters.calibration import calibration_set, candidates  # noqa: E402
-from cvae_edge.exporters.naive import NAIVE  # noqa: E402
+from cvae_edge.exporters.naive import NAIVE, PRECISIONS  # noqa: E402
 from cvae_edge.exporters.passes.lower import LOWERINGS, lower  # noqa: E402
 from cvae_edge.exporters.passes.quantize import mark, marked, observe  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
@@ -30,7 +30,6 @@ from cvae_edge.manifest import Artifact  # noqa: E402
 from cvae_edge.runtime.timing import make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
-PRECISIONS = ("float32", "float16", "dynamic_range", "int8")  # that the tools have as well
 BATCHES = {"onnx": (1, 100), "tflite": (1,)}
 # With onnxruntime one thread: the idle threads of other sessions spin, and would be in the way.
 THREADS = {"onnx": (1,), "tflite": (1, 2)}

@@ -19,6 +19,8 @@ from cvae_edge.exporters.targets.onnx import DEFAULT_OPSET, tensors, to_float16
 from cvae_edge.exporters.targets.tflite import convert, signature
 from cvae_edge.quiet import quiet
 
+PRECISIONS = ("float32", "float16", "dynamic_range", "int8")  # no tool makes int4 of a convolution
+
 
 class CalibrationBatches(CalibrationDataReader):  # type: ignore[misc]
     """A calibration set, a few images at a time, as onnxruntime takes it."""

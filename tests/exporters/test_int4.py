@@ -6,16 +6,14 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from zoo import inputs, zoo
+from zoo import zoo
 
 from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.lower import lower
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.exporters.passes.quantize import mark, marked
 from cvae_edge.exporters.targets import TARGETS, File
-from cvae_edge.exporters.targets.onnx import naive as naive_onnx
 from cvae_edge.exporters.targets.packing import pack
-from cvae_edge.exporters.targets.tflite import naive as naive_tflite
 
 
 def emitted(format: str) -> File:
@@ -54,9 +52,3 @@ def test_tflite_files_store_kernels_in_4_bits_and_compute_with_integers() -> Non
     report = TARGETS["tflite"].count_operators(content)
     assert not report["float"]
     assert not report["hybrid"]
-
-
-def test_the_tools_have_no_way_of_their_own_to_int4() -> None:
-    model = zoo("dense")
-    for naive in (naive_onnx, naive_tflite):
-        assert naive(model, "int4", inputs(model, 2)) is None
