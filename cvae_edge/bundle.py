@@ -32,7 +32,7 @@ class Bundle:
 
     def __init__(self, manifest: Manifest, source: str, read: Read, trust: bool = False) -> None:
         self.manifest = manifest
-        self._trust = trust
+        self.trust = trust
         self.source = source  # what to call it in messages
         self._read = read
 
@@ -83,7 +83,7 @@ class Bundle:
                 "its SHA-256 is not the manifest's: copy or export the bundle again"
             )
         if isinstance(entry, Artifact):
-            check_graph(name, entry.format, content, self.manifest.model, self._trust)
+            check_graph(name, entry.format, content, self.manifest.model, self.trust)
         return content
 
 

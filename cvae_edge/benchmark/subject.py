@@ -55,7 +55,7 @@ def open_call(bundle: Bundle, configuration: Configuration) -> Call:
     if artifacts[0].role == "encoder":
         codecs.small.open("encoder")
     if c.role == "generate":
-        return partial(EdgeCVAE(codecs, bundle.manifest).generate, c.batch, 0)
+        return partial(EdgeCVAE(codecs).generate, c.batch, 0)
     runs: dict[str, Call] = {"encoder": _encode, "decoder": _decode, "reconstruct": _reconstruct}
     return partial(runs[c.role], codecs, bundle.manifest)
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array, Codec, Graph
 from cvae_edge.errors import BundleError
-from cvae_edge.manifest import Artifact
+from cvae_edge.manifest import MANIFEST, Artifact
 from cvae_edge.model_config import ModelShape, require
 from cvae_edge.runtime.engines import find_engine, open_session
+from cvae_edge.runtime.forking import keep_for_ever, watch
 from cvae_edge.runtime.parallel import CHUNK, Workers, available_cores
+from cvae_edge.runtime.source import open_bundle
 
 # A provider that threads by itself is given more at once, up to 256 images of 32x32: on a CPU the
 # activations of that many are some 100 MB.
@@ -62,6 +66,12 @@ class _Opened:
         self._artifact, self._open, self._shapes = artifact, open_artifact, shapes
         self._lock = threading.Lock()
         self._graph: Graph | None = None
+        watch(self)
+
+    def after_fork(self) -> None:
+        if self._graph is not None:
+            keep_for_ever(self._graph)
+        self._graph, self._lock = None, threading.Lock()
 
     def get(self) -> Graph:
         graph = self._graph
@@ -105,9 +115,10 @@ class Codecs:
         require(threads is None or threads >= 1, "threads must be at least 1", threads)
         for artifact in artifacts:
             find_engine(artifact.format, provider)
-        self.provider, self.artifacts = provider, artifacts
+        self.bundle, self.artifacts, self.provider = bundle, artifacts, provider
+        self._threads = threads
         model = bundle.manifest.model
-        contents = {artifact.file: bundle.read(artifact) for artifact in artifacts}
+        contents = self._contents = {a.file: bundle.read(a) for a in artifacts}
 
         def codec(threads: int | None) -> DeviceCodec:
             def open_artifact(artifact: Artifact) -> Graph:
@@ -124,6 +135,12 @@ class Codecs:
             self.large = codec(1)
         height, width, _ = model.image_shape
         self._share = min(1.0, _PIXELS / (height * width))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the files: sessions and threads belong to a process, and folders to a machine."""
+        manifest = json.dumps(self.bundle.manifest.to_dict()).encode()
+        files = {MANIFEST: manifest, **self._contents}
+        return _open_again, (files, self._threads, self.provider, self.bundle.trust)
 
     def is_small(self, n: int) -> bool:
         """Whether ``n`` images are run as they are, by ``small``."""
@@ -146,3 +163,9 @@ class Codecs:
         else:
             most = max(1, int(largest * self._share))
             self._workers.for_each_chunk(n, lambda low, high: work(self.large, low, high), most)
+
+
+def _open_again(files: dict[str, bytes], threads: int | None, provider: str, trust: bool) -> Codecs:
+    bundle = open_bundle(files, trust)
+    artifacts = [artifact for artifact in bundle.manifest.artifacts if artifact.file in files]
+    return Codecs(bundle, artifacts, threads, provider)

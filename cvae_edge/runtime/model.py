@@ -43,12 +43,11 @@ class EdgeCVAE:
     All methods may be called from any number of threads at once.
     """
 
-    def __init__(self, codecs: Codecs, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self.image_shape = manifest.model.image_shape
-        self.latent_dim = manifest.model.latent_dim
+    def __init__(self, codecs: Codecs) -> None:
+        self.manifest: Manifest = codecs.bundle.manifest
+        self.image_shape, self.latent_dim = self.manifest.model
         self._codecs = codecs
-        self._preprocess = partial(prepare, binarize=manifest.pixels.binarize)
+        self._preprocess = partial(prepare, binarize=self.manifest.pixels.binarize)
 
     @classmethod
     def load(
@@ -81,14 +80,17 @@ class EdgeCVAE:
             trust: run files whose operators or sizes may do harm; see ``guard.check_graph``.
 
         Raises:
-            BundleError: the bundle is missing, damaged, unsafe, of an unknown version, or lacks
-                the file; or a file may do harm and ``trust`` is not given.
+            BundleError: the bundle is missing, damaged, of an unknown version, or lacks the file;
+                or a file may do harm.
             ConfigError: an argument is out of range, or the provider is not here.
             DependencyError: the format's runtime is not installed.
         """
         bundle = source if isinstance(source, Bundle) else open_bundle(source, trust)
         pair = choose_files(bundle, format, precision, threads, provider)
-        return cls(Codecs(bundle, pair, threads, provider), bundle.manifest)
+        return cls(Codecs(bundle, pair, threads, provider))
+
+    def __reduce__(self) -> tuple[type[EdgeCVAE], tuple[Codecs]]:
+        return type(self), (self._codecs,)
 
     def __repr__(self) -> str:
         files = ", ".join(artifact.file for artifact in self._codecs.artifacts)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cvae_edge import container
+from cvae_edge.runtime.forking import watch
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,11 @@ class Workers:
         self.worthwhile = _SMALL if threads > 1 else CHUNK + 1  # the smallest batch to cut up
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
+        watch(self)
+
+    def after_fork(self) -> None:
+        """Start threads anew, in a forked process; see ``forking``."""
+        self._lock, self._pool = threading.Lock(), None
 
     def for_each_chunk(
         self, n: int, work: Callable[[int, int], None], largest: int = CHUNK
