@@ -59,6 +59,11 @@ def export(
     wanted = precisions() if quantize == "all" else tuple(_PRECISIONS.get(w, w) for w in words)
     with progress_bar() as bar:
         task = bar.add_task("exporting", total=None, note="")
+
+        def show_stage(stage: str) -> None:
+            bar.reset(task, note=stage)
+            bar.tasks[task].total = None  # which reset keeps
+
         result = export_bundle(
             run,
             out or Path("export") / run.name,
@@ -72,7 +77,7 @@ def export(
             io=io,
             calibration_samples=calibration_samples,
             tune_epochs=tune_epochs,
-            on_stage=lambda stage: bar.reset(task, total=None, note=stage),
+            on_stage=show_stage,
             on_step=lambda done, steps: bar.update(task, completed=done, total=steps),
         )
     print_export(result)
