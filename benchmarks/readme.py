@@ -17,7 +17,6 @@ from typing import Any
 import record
 from footprint import table as footprint_table
 from inference_report import best_table
-from quantization_report import quantizer_table
 
 README = Path(__file__).parents[1] / "README.md"
 MACHINES = (  # whose figures the README states: the first that has them
@@ -65,9 +64,9 @@ def files(inference: Results) -> str:
     return record.markdown_table(columns, rows)
 
 
-def tuning() -> str:
+def tuning(tuning_int8: Results) -> str:
     rows = []
-    for run in results("tuning-int8")["runs"]:
+    for run in tuning_int8["runs"]:
         for format, found in run["formats"].items():
             for name in found["after"]:
                 parts = (found[part][name] for part in ("before", "after", "beside_trained_on"))
@@ -124,10 +123,6 @@ def architectures(lowering: Results) -> str:
         rows.append(cells)
     columns = ("decoder", "float32: times as fast", "bytes", "int8: times as fast", "bytes")
     return record.markdown_table(columns, rows)
-
-
-def quantizers(quantization: Results) -> str:
-    return quantizer_table(quantization["quantizers"])
 
 
 def inference(inference: Results) -> str:
@@ -196,7 +191,6 @@ BLOCKS: dict[str, Callable[..., str]] = {
         tflite,
         architectures,
         inference,
-        quantizers,
         device,
         cold_start,
         footprint,

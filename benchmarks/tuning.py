@@ -134,7 +134,7 @@ def main() -> None:
         "versions": record.versions("tensorflow", "onnxruntime", "ai-edge-litert"),
     }
     title = f"What {options.precision} loses before and after tuning"
-    record.write(f"tuning-{options.precision}", figures, title, report(runs))
+    record.write(f"tuning_{options.precision}", figures, title, report(runs))
 
 
 if __name__ == "__main__":
