@@ -21,6 +21,7 @@ with interruption() as asked:
 LOST = """
 import os, signal
 from cvae_edge.interruption import interruption
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
 class Destroyed:
     def __del__(self):
         os.kill(os.getpid(), signal.SIGINT)

@@ -75,8 +75,8 @@ def test_a_format_that_is_missing_is_named_with_those_there_are(manifest):
 def test_an_unknown_format_or_precision_is_named(manifest):
     with pytest.raises(ConfigError, match="'gguf'"):
         choose_format(manifest, "gguf")
-    with pytest.raises(ConfigError, match="'int4'"):
-        choose_artifact(manifest, "decoder", "onnx", "int4")
+    with pytest.raises(ConfigError, match="'int2'"):
+        choose_artifact(manifest, "decoder", "onnx", "int2")
 
 
 def test_auto_precision_is_the_fastest_that_loses_little(manifest):

@@ -199,7 +199,7 @@ def test_processes_that_load_at_once_all_load(tiny: Path, cache: Path) -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_not_chosen(tiny: Path, decoders, cache: Path) -> None:
-    def read(name: str) -> bytes:
+    def read(name: str, most: int) -> bytes:
         content = (tiny / name).read_bytes()
         return content[:-9] if name in ("decoder.onnx", "encoder.onnx") else content
 
