@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from cvae_edge.bundle import Bundle
+from cvae_edge.runtime.engines import find_engine, is_installed
 from cvae_edge.runtime.timing import make_call, median_microseconds, take_turns
 
 
@@ -24,11 +27,16 @@ def test_no_further_turns_begin_after_the_time_is_up() -> None:
     assert "".join(ran) == "aabb"  # one turn each in any case
 
 
-def test_every_file_of_a_bundle_can_be_timed(tiny: Path) -> None:
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_every_file_of_a_bundle_can_be_timed(tiny: Path, format: str) -> None:
+    if not is_installed(find_engine(format)):
+        pytest.skip(f"no engine for {format} is installed")
     bundle = Bundle.open(tiny)
     calls = {
         f"{a.file} of {batch}": make_call(a, bundle.read(a), batch)
         for a in bundle.manifest.artifacts
+        if a.format == format
         for batch in (1, 3)
     }
+    assert len(calls) >= 8
     assert all(t > 0 for t in median_microseconds(calls, turns=1).values())
