@@ -229,7 +229,7 @@ def test_deep_nesting_is_read_or_refused_in_a_sentence(depth: int) -> None:
 
 def test_what_a_later_version_brings_is_kept_and_does_not_matter() -> None:
     content = fields()
-    content["artifacts"][0] |= {"format": "coreml", "precision": "int4", "lowering": "winograd"}
+    content["artifacts"][0] |= {"format": "coreml", "precision": "int2", "lowering": "winograd"}
     content["artifacts"][0]["inputs"][0]["dtype"] = "bfloat16"
     content["artifacts"][1] |= {"role": "prior"}
     content["likelihood"] = {"name": "mixture", "scale": [], "components": 10}

@@ -20,9 +20,10 @@ _DOMAINS = ("", "ai.onnx")
 _EXTERNAL = 1
 # Fields of an attribute: graphs, sparse tensors, types, references, several tensors.
 _GRAPHS = frozenset((6, 10, 11, 14, 15, 21, 22, 23))
-# Bytes a value and the field that has it where raw_data has none, by TensorProto.DataType.
-_TYPES = {1: (4, 4), 2: (1, 5), 3: (1, 5), 4: (2, 5), 5: (2, 5), 6: (4, 5), 7: (8, 7), 9: (1, 5),
-          10: (2, 5), 11: (8, 10), 12: (4, 11), 13: (8, 11), 16: (2, 5)}  # fmt: skip
+# Bits a value and the field that has it where raw_data has none, by TensorProto.DataType.
+_TYPES = {1: (32, 4), 2: (8, 5), 3: (8, 5), 4: (16, 5), 5: (16, 5), 6: (32, 5), 7: (64, 7),
+          9: (8, 5), 10: (16, 5), 11: (64, 10), 12: (32, 11), 13: (64, 11), 16: (16, 5),
+          21: (4, 5), 22: (4, 5)}  # fmt: skip
 _FLOAT = 1
 _SIZES = {_FLOAT: "f", 6: "i", 7: "q"}  # types that shapes and scales are given in
 Value = int | str | list[int]
@@ -121,9 +122,9 @@ def read_tensor(tensor: Message) -> tuple[list[int], list[int] | None]:
     shape, kind = tensor.integers(1), tensor.integer(2)
     if kind not in _TYPES or min(shape, default=0) < 0:
         raise ValueError(f"a constant must hold numbers, got the type {kind} and {shape[:8]}")
-    size, field = _TYPES[kind]
+    bits, field = _TYPES[kind]
     raw, count = tensor.bytes(9), math.prod(shape)
-    there = len(raw) // size if 9 in tensor else tensor.size(field)
+    there = 8 * len(raw) // bits if 9 in tensor else tensor.size(field)
     if count > there:
         raise ValueError(f"a constant must have {count} values, got {there}")
     if kind not in _SIZES or count > MAX_VALUES:

@@ -15,8 +15,8 @@ from cvae_edge.model_config import ModelShape
 MAX_NODES = 4096
 _MARK = b"TFL3"
 _PLACEHOLDER = 127  # operators above it have their number in another field
-# Bytes a value by TensorType.
-_SIZES = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1, 10: 8, 12: 8, 15: 4, 16: 2}
+# Bits a value by TensorType.
+_BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 9: 8, 10: 64, 12: 64, 15: 32, 16: 16, 17: 4}
 _INTEGERS = {2: "i", 4: "q"}  # types that shapes are given in
 
 
@@ -72,7 +72,8 @@ def _put_given(
             kind = tensor.number(1, "b")
             there = _buffer(buffers, tensor.number(2, "I"), data)
             count = math.prod(shape)
-            if kind not in _SIZES or min(shape, default=0) < 0 or count * _SIZES[kind] > len(there):
+            bits = 8 * len(there)
+            if kind not in _BITS or min(shape, default=0) < 0 or count * _BITS[kind] > bits:
                 raise ValueError(f"a constant must be {shape} numbers, got {len(there)} bytes")
             values = None
             if kind in _INTEGERS and count <= MAX_VALUES:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from zoo import zoo
 
+from cvae_edge.architectures.presets import build_preset
+from cvae_edge.config import ModelConfig
+from cvae_edge.errors import BundleError
 from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.lower import lower
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.exporters.passes.quantize import mark, marked
 from cvae_edge.exporters.targets import TARGETS, File
 from cvae_edge.exporters.targets.packing import pack
+from cvae_edge.guard import check_graph
+from cvae_edge.model_config import ModelShape
 
 
-def emitted(format: str) -> File:
-    network = fold(normalize(zoo("dense")))
+def emitted(format: str, model: keras.Model | None = None) -> File:
+    network = fold(normalize(model or zoo("dense")))
     target = TARGETS[format]
     ranges = dict.fromkeys(marked(network, target.schemes["int4"]), (-4.0, 4.0))
     network = lower(mark(network, ranges)[0], target.lowerings["int4"])
@@ -52,3 +58,13 @@ def test_tflite_files_store_kernels_in_4_bits_and_compute_with_integers() -> Non
     report = TARGETS["tflite"].count_operators(content)
     assert not report["float"]
     assert not report["hybrid"]
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_devices_run_them_without_being_told_to_trust_them(format: str) -> None:
+    shape = ModelShape((10, 9, 2), 4)
+    vae = build_preset(ModelConfig("general", *shape), seed=0)
+    content = emitted(format, vae.decoder).content
+    check_graph("decoder", format, content, shape, trusted=False)
+    with pytest.raises(BundleError, match="refused before it is run"):
+        check_graph("decoder", format, content[:-2000], shape, trusted=False)
