@@ -16,7 +16,8 @@ from pathlib import Path
 from cvae_edge.errors import BundleError
 from cvae_edge.folders import new_folder, restore
 from cvae_edge.guard import check_graph
-from cvae_edge.manifest import MANIFEST, Artifact, Manifest, parse_manifest
+from cvae_edge.manifest import MANIFEST, Artifact, Manifest
+from cvae_edge.manifest_json import parse_manifest
 from cvae_edge.regular_files import read_regular
 from cvae_edge.writing import write_text
 

@@ -12,7 +12,8 @@ import pytest
 from cvae_edge.bundle import Bundle, new_bundle, write_manifest
 from cvae_edge.errors import BundleError, CvaeEdgeError
 from cvae_edge.likelihoods import make_likelihood
-from cvae_edge.manifest import Manifest, digest, parse_manifest
+from cvae_edge.manifest import Manifest, digest
+from cvae_edge.manifest_json import parse_manifest
 from cvae_edge.model_config import ModelShape
 from cvae_edge.preprocess import Pixels
 

@@ -13,7 +13,7 @@ from cvae_edge.guard import check_graph
 from cvae_edge.guard.flatbuffers import Table
 from cvae_edge.guard.shapes import BATCH
 from cvae_edge.guard.tflite import check_tflite
-from cvae_edge.manifest import parse_manifest
+from cvae_edge.manifest_json import parse_manifest
 from cvae_edge.model_config import ModelShape
 
 SHAPE = ModelShape((8, 8, 1), 4)

@@ -20,7 +20,8 @@ from PIL import Image
 
 from cvae_edge import EdgeCVAE
 from cvae_edge.errors import CvaeEdgeError, DataError
-from cvae_edge.manifest import MANIFEST, digest, parse_manifest
+from cvae_edge.manifest import MANIFEST, digest
+from cvae_edge.manifest_json import parse_manifest
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.inputs import read_images, read_latents
 

@@ -21,6 +21,7 @@ from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.layout import channels_first
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.targets import onnx_int8
+from cvae_edge.exporters.targets.onnx_operators import count_operators
 from cvae_edge.exporters.targets.packing import INT4_LEVELS
 from cvae_edge.exporters.targets.target import File, Target
 from cvae_edge.manifest import Artifact, Tensor
@@ -200,6 +201,6 @@ TARGET = Target(
     },
     emit=emit,
     schemes={"int8": _INT8, "int4": _INT4},
-    count_operators=onnx_int8.count_operators,
+    count_operators=count_operators,
     plain=plain,
 )

@@ -1,4 +1,4 @@
-"""Integers in ONNX graphs: kernels, activations between Q and DQ, and a count of both."""
+"""Integers in ONNX graphs: kernels, and activations between Q and DQ."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from onnxruntime.quantization.onnx_model import ONNXModel
 
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import Scheme
-from cvae_edge.exporters.targets.operators import summarize
 from cvae_edge.exporters.targets.packing import INT4_LEVELS, pack
 
-_MOVES = ("Reshape", "Transpose", "DepthToSpace", "Concat", "Slice")  # they change no value
-_CONVERTING = ("QuantizeLinear", "DequantizeLinear", "Cast")
+MOVES = ("Reshape", "Transpose", "DepthToSpace", "Concat", "Slice")  # they change no value
+CONVERTING = ("QuantizeLinear", "DequantizeLinear", "Cast")
 _CHANNELS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # a kernel's output axis
-_CONVOLUTIONS = ("Conv", "ConvTranspose")
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 _LEVELS = 127
 _MIDDLE = 128  # the u8 integer for 0
 
@@ -41,7 +40,7 @@ def to_int8(model: onnx.ModelProto, scheme: Scheme) -> None:
         if node.op_type == "DequantizeLinear":
             edit.move_down(node)
     for node in list(model.graph.node):
-        if node.op_type in _CONVOLUTIONS:
+        if node.op_type in CONVOLUTIONS:
             edit.quantize_kernel(node, scheme.conv_levels, middle=0)
         elif node.op_type in _CHANNELS:
             edit.quantize_kernel(node, _LEVELS, middle=_MIDDLE)
@@ -60,7 +59,7 @@ def _transpose_grey(graph: onnx.GraphProto) -> None:
     tensors = {t.name: t for t in graph.initializer}
     for node in [n for n in graph.node if n.op_type == "Reshape" and n.input[1] in tensors]:
         name = node.input[0]
-        while name in makers and makers[name].op_type in _CONVERTING:
+        while name in makers and makers[name].op_type in CONVERTING:
             name = makers[name].input[0]
         _, *shape = shapes.get(name, [0])
         wanted = onnx.numpy_helper.to_array(tensors[node.input[1]]).tolist()
@@ -124,7 +123,7 @@ class _Edit:
         onnxruntime makes an operator integer if DQ comes before it and Q behind it.
         """
         node = self._makers.get(quantize.input[0])
-        if node is None or node.op_type not in _MOVES or len(self._users[node.output[0]]) > 1:
+        if node is None or node.op_type not in MOVES or len(self._users[node.output[0]]) > 1:
             return
         for i in range(len(node.input) if node.op_type == "Concat" else 1):
             maker = self._makers.get(node.input[i])
@@ -135,7 +134,7 @@ class _Edit:
     def move_down(self, dequantize: onnx.NodeProto) -> None:
         """Round what moves give on the way to a kernel, in the range of what they take."""
         for node in list(self._users.get(dequantize.output[0], [])):
-            if node.op_type not in _MOVES or node.op_type == "Concat":
+            if node.op_type not in MOVES or node.op_type == "Concat":
                 continue
             users = list(self._users.get(node.output[0], []))
             if not users or any(u.op_type == "QuantizeLinear" for u in users):
@@ -155,7 +154,7 @@ class _Edit:
         if node.op_type in _CHANNELS:
             return True
         users = self._users.get(node.output[0], [])
-        return node.op_type in _MOVES and any(map(self._reaches_kernel, users))
+        return node.op_type in MOVES and any(map(self._reaches_kernel, users))
 
     def _round(self, node: onnx.NodeProto, i: int, parameters: Any) -> onnx.NodeProto:
         """Put Q and DQ before a node's input; return Q."""
@@ -222,35 +221,3 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
 def _remove(graph: onnx.GraphProto, name: str) -> None:
     for tensor in [t for t in graph.initializer if t.name == name]:
         graph.initializer.remove(tensor)
-
-
-def count_operators(content: bytes) -> dict[str, Any]:
-    """Count the operators of a file by what they compute with; see ``summarize``."""
-    graph = onnx.load_from_string(content).graph
-    makers = {name: node.op_type for node in graph.node for name in node.output}
-    users: dict[str, set[str]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, set()).add(node.op_type)
-    constants = {t.name for t in graph.initializer}
-    stored = {n.output[0] for n in graph.node if n.op_type == "Cast" and n.input[0] in constants}
-    fused = {  # onnxruntime makes a ReLU part of the convolution before it
-        node.output[0]
-        for node in graph.node
-        if node.op_type == "Relu" and makers.get(node.input[0]) in ("Conv", "ConvTranspose")
-    }
-    return summarize(
-        (node.op_type, _kind(node, makers, users))
-        for node in graph.node
-        if node.op_type not in (*_CONVERTING, *_MOVES)
-        and node.input[0] not in stored
-        and node.output[0] not in fused
-    )
-
-
-def _kind(node: Any, makers: dict[str, str], users: dict[str, set[str]]) -> str:
-    if makers.get(node.input[0]) != "DequantizeLinear":
-        return "float"
-    # onnxruntime fuses DQ, operator and Q into an integer kernel.
-    behind = {kind for name in node.output for kind in users.get(name, set())}
-    return "integer" if behind <= {"QuantizeLinear", "Relu"} else "float"
