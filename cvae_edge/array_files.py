@@ -24,8 +24,8 @@ class ArrayFile:
     """The arrays of an open .npy or .npz file, each read when it is asked for.
 
     Raises:
-        DataError: here and in ``read``: the file is damaged, or holds something other than numbers.
-        ConfigError: in ``read``: the array does not fit into memory.
+        DataError: here and in ``read``: the file is damaged, holds something other than numbers, or
+            does not fit into memory.
     """
 
     def __init__(self, file: IO[bytes], most: int | None = None) -> None:

@@ -7,7 +7,7 @@ log p(x|z), ``cvae_edge.training.elbo`` the same formulas in TensorFlow, for gra
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,8 +132,14 @@ def mean_bounds(
     return {**bounds, "squared_error": _squared_error(x, x_logits)} if with_error else bounds
 
 
-def _squared_error(x: Array, x_logits: Array) -> Any:
-    return np.square(x - sigmoid(x_logits.copy())).reshape(len(x), -1).mean(axis=1)
+def score_of(bounds: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return the bound that says how likely an image is: IWAE, or the ELBO at the mean."""
+    return bounds["iwae" if "iwae" in bounds else "elbo_at_mean"]
+
+
+def _squared_error(x: Array, x_logits: Array) -> NDArray[np.float64]:
+    error: Array = np.square(x - sigmoid(x_logits.copy())).reshape(len(x), -1).mean(axis=1)
+    return error.astype(np.float64)
 
 
 def evaluate(

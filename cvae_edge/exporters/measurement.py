@@ -10,14 +10,14 @@ from typing import Any
 from cvae_edge.codec import Codec
 from cvae_edge.elbo import Array, Evaluation, evaluate
 from cvae_edge.exporters.build import Exported
-from cvae_edge.exporters.naive import NAIVE
+from cvae_edge.exporters.naive import NAIVE, PRECISIONS
 from cvae_edge.exporters.parity import Difference, check_parity
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.targets import TARGETS
 from cvae_edge.exporters.tolerance import measure_tolerance
 from cvae_edge.manifest import Artifact
 from cvae_edge.quiet import quiet
-from cvae_edge.runtime.timing import Call, make_call, take_turns
+from cvae_edge.runtime.timing import Call, make_call, time_in_turns
 
 _SLOWER = 1.05  # in three runs of four: what timing cannot tell apart is not called slower
 
@@ -119,14 +119,12 @@ def measure_latencies(
     for e in exported:
         a = e.artifact
         files = {a.file: (a, e.content)}
-        if (
-            a.role != "reconstruct" and a.format in NAIVE and a.precision != "int4"
-        ):  # they have none
+        if a.role != "reconstruct" and a.format in NAIVE and a.precision in PRECISIONS:
             naive = NAIVE[a.format](getattr(subject.vae, a.role), a.precision, inputs)
             files[_naive(a.file)] = (naive.described_by(a), naive.content)
         with quiet():  # LiteRT announces its delegate
             calls |= {name: make_call(*file) for name, file in files.items()}
-    times = take_turns(calls)
+    times = time_in_turns(calls)
     return [replace(e, artifact=_with_latency(e.artifact, times)) for e in exported]
 
 

@@ -26,11 +26,14 @@ def open_codec(
         bundle.manifest.find(role, format, precision)
         for role, precision in (("encoder", encoder), ("decoder", decoder))
     ]
-    return DeviceCodec(
+    codec = DeviceCodec(
         bundle.manifest.model,
         artifacts,
         lambda artifact: open_session(artifact, bundle.read(artifact)),
     )
+    for artifact in artifacts:
+        codec.open(artifact.role)
+    return codec
 
 
 def evaluate_bundle(

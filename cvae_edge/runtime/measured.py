@@ -22,7 +22,7 @@ from cvae_edge.machine import cpu_features, processor
 from cvae_edge.manifest import Artifact
 from cvae_edge.runtime.engines import find_engine, load_engine, version
 from cvae_edge.runtime.parallel import available_cores
-from cvae_edge.runtime.timing import Call, make_call, take_turns
+from cvae_edge.runtime.timing import Call, make_call, time_in_turns
 from cvae_edge.untrusted import is_number, parse_json
 from cvae_edge.version import __version__
 from cvae_edge.writing import new_file
@@ -53,13 +53,14 @@ def measure_files(
         load_engine(artifacts[0].format)
     except CvaeEdgeError:
         return {}
-    key = _key(artifacts, threads or available_cores())
+    threads = threads or available_cores()
+    key = _key(artifacts, threads)
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32] + ".json"
     with _lock:
         if name not in _memory:
             kept = _read(name, key)
             if kept is None:
-                measured = _measure(bundle, artifacts, threads or available_cores())
+                measured = _measure(bundle, artifacts, threads)
                 kept = _read(name, key)  # another process may have been first: agree with it
                 if kept is None:
                     kept = measured
@@ -101,7 +102,7 @@ def _measure(bundle: Bundle, artifacts: Sequence[Artifact], threads: int) -> dic
             continue
         calls[artifact.file] = call
     rest = _REST if threads > 1 else 0.0
-    times = take_turns(calls, _TURNS, _RUNS, rest=rest, seconds=_SECONDS * len(calls))
+    times = time_in_turns(calls, _TURNS, _RUNS, rest=rest, seconds=_SECONDS * len(calls))
     return {file: round(min(of_file), 1) for file, of_file in times.items()}
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cvae_edge import noise
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array
-from cvae_edge.elbo import image_bounds, mean_bounds
+from cvae_edge.elbo import image_bounds, mean_bounds, score_of
 from cvae_edge.manifest import Manifest
 from cvae_edge.memory import require_memory
 from cvae_edge.model_config import require
@@ -222,8 +222,7 @@ class EdgeCVAE:
             DataError, ConfigError: as in ``encode``; or ``samples`` is below 0.
             BundleError: the likelihood is one that a later version brought, or a file gives NaN.
         """
-        bounds = self.bounds(x, samples, seed)
-        return bounds["iwae" if samples else "elbo_at_mean"]
+        return score_of(self.bounds(x, samples, seed))
 
     def bounds(self, x: Any, samples: int = 0, seed: int = 0) -> dict[str, NDArray[np.float64]]:
         """Return each image's bounds, with squared_error unless pixels are binary.
@@ -239,21 +238,19 @@ class EdgeCVAE:
         x = as_images(x, self.image_shape)
         likelihood = self.manifest.likelihood
         with_error = self.manifest.pixels.binarize == "none"
-        names = ["elbo", "iwae"] if samples else ["elbo_at_mean"]
-        names += ["reconstruction", "kl", *["squared_error"] * with_error]
-        bounds = {name: np.empty(len(x)) for name in names}
+        parts: dict[int, dict[str, NDArray[np.float64]]] = {}  # by the first of their images
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
             x_chunk = self._preprocess(x[low:high])
-            if samples:
-                of_chunk = image_bounds(codec, x_chunk, likelihood, samples, seed, None, with_error)
-            else:
-                of_chunk = mean_bounds(codec, x_chunk, likelihood, with_error)
-            for name, values in of_chunk.items():
-                bounds[name][low:high] = values
+            parts[low] = (
+                image_bounds(codec, x_chunk, likelihood, samples, seed, None, with_error)
+                if samples
+                else mean_bounds(codec, x_chunk, likelihood, with_error)
+            )
 
         self._codecs.run(len(x), work, largest=_SCORED)
-        return bounds
+        ordered = [part for _, part in sorted(parts.items())]
+        return {name: np.concatenate([part[name] for part in ordered]) for name in ordered[0]}
 
     def _images(self, n: int) -> Array:
         """Return memory for ``n`` images."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.elbo import bits_per_dim, psnr
+from cvae_edge.elbo import bits_per_dim, psnr, score_of
 from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
@@ -38,7 +38,7 @@ class Scores:
     @property
     def scores(self) -> NDArray[np.float64]:
         """What the threshold is for; see ``EdgeCVAE.score``."""
-        return self.bounds["iwae" if "iwae" in self.bounds else "elbo_at_mean"]
+        return score_of(self.bounds)
 
     @property
     def anomalies(self) -> int:

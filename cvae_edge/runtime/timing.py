@@ -27,7 +27,7 @@ def make_call(
     return lambda: graph(**inputs)
 
 
-def take_turns(
+def time_in_turns(
     calls: Mapping[str, Call],
     turns: int = 15,
     runs: int = 4,
@@ -63,5 +63,5 @@ def take_turns(
 
 
 def median_microseconds(calls: Mapping[str, Call], turns: int = 15) -> dict[str, float]:
-    """Return each call's median over ``turns``; see ``take_turns``."""
-    return {name: float(np.median(times)) for name, times in take_turns(calls, turns).items()}
+    """Return each call's median over ``turns``; see ``time_in_turns``."""
+    return {name: float(np.median(times)) for name, times in time_in_turns(calls, turns).items()}

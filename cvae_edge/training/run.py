@@ -30,24 +30,24 @@ from numpy.typing import NDArray
 
 from cvae_edge.array_files import ArrayFile
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
-from cvae_edge.errors import BundleError, ConfigError, CvaeEdgeError, RunError, RunWarning
+from cvae_edge.errors import ConfigError, CvaeEdgeError, RunError, RunWarning
 from cvae_edge.likelihoods import Likelihood, make_likelihood
-from cvae_edge.regular_files import open_regular, read_regular
+from cvae_edge.regular_files import open_regular
 from cvae_edge.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
+    MAX_TEXT,
     check_new,
     locate_data,
+    read_json,
     record_data,
 )
-from cvae_edge.untrusted import parse_json
 from cvae_edge.writing import new_file, write_text
 
 if TYPE_CHECKING:
     from cvae_edge.architectures.vae import VAE
 
 FORMAT_VERSION = 2
-_MAX_TEXT = 1 << 26  # bytes of JSON or CSV
 _ARCHITECTURE = "architecture.json"
 _SCALE = "likelihood/scale"
 COLUMNS = (
@@ -113,7 +113,7 @@ class Run:
             raise RunError(
                 f"{folder} is no run folder: it has no config.json; cvae-edge train makes one"
             )
-        fields = _read_json(path)
+        fields = read_json(path)
         if fields.pop("format_version", None) != FORMAT_VERSION:
             raise RunError(f"{path} must have format_version {FORMAT_VERSION}")
         try:
@@ -128,7 +128,7 @@ class Run:
 
     def architecture(self) -> dict[str, Any]:
         """Return the layers of both networks; see ``VAE.from_architecture``."""
-        return _read_json(self.folder / _ARCHITECTURE)
+        return read_json(self.folder / _ARCHITECTURE)
 
     def vae(self) -> VAE:
         """Build the run's model, with the weights to use.
@@ -169,7 +169,7 @@ class Run:
         path = self.folder / "summary.json"
         if not path.exists():
             return None
-        summary, epochs = _read_json(path), self.config.train.epochs
+        summary, epochs = read_json(path), self.config.train.epochs
         return summary if summary.get("epochs", epochs) == epochs else None
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -182,7 +182,7 @@ class Run:
         if not path.exists():
             return []
         try:
-            with open_regular(path, _MAX_TEXT) as file, io.TextIOWrapper(file, newline="") as text:
+            with open_regular(path, MAX_TEXT) as file, io.TextIOWrapper(file, newline="") as text:
                 return [
                     {name: float(row[name] or "nan") for name in COLUMNS}
                     for row in csv.DictReader(text)
@@ -239,13 +239,3 @@ class Run:
 
     def _write_text(self, name: str, text: str) -> None:
         write_text(self.folder / name, text)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = parse_json(read_regular(path, _MAX_TEXT))
-    except (OSError, BundleError) as error:
-        raise RunError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise RunError(f"{path} is damaged: it must hold an object")
-    return content

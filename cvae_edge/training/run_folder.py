@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cvae_edge.datasets.fingerprint import difference, fingerprint
-from cvae_edge.errors import DataError, DataWarning, RunError
+from cvae_edge.errors import BundleError, DataError, DataWarning, RunError
 from cvae_edge.locking import locked
+from cvae_edge.regular_files import read_regular
+from cvae_edge.untrusted import parse_json
 from cvae_edge.writing import write_text
 
 CONFIG, DATA, CHECKPOINTS = "config.json", "data.json", "checkpoints"
+MAX_TEXT = 1 << 26  # bytes of JSON or CSV
 _LOCK = "run.lock"
 # What a run writes before its config.json, which makes it one.
 _BEGINNINGS = (
@@ -122,17 +125,24 @@ def check_data(folder: Path, source: str, warn: bool = False) -> bool:
     return not differing
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    path = folder / DATA
-    if not path.exists():
-        return {}
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one of a run's files that holds a JSON object.
+
+    Raises:
+        RunError: it is damaged.
+    """
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_regular(path, MAX_TEXT))
+    except (OSError, BundleError) as error:
         raise RunError(f"{path} is damaged: {error}") from error
     if not isinstance(content, dict):
         raise RunError(f"{path} is damaged: it must hold an object")
     return content
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / DATA
+    return read_json(path) if path.exists() else {}
 
 
 def _is_left_over(name: str) -> bool:

@@ -40,7 +40,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock({"decoder.int8.onnx": 10.0, "encoder.float16.onnx": 10.0})
-    monkeypatch.setattr(measured, "take_turns", clock)
+    monkeypatch.setattr(measured, "time_in_turns", clock)
     return clock
 
 

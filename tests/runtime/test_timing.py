@@ -8,13 +8,13 @@ import pytest
 
 from cvae_edge.bundle import Bundle
 from cvae_edge.runtime.engines import find_engine, is_installed
-from cvae_edge.runtime.timing import make_call, median_microseconds, take_turns
+from cvae_edge.runtime.timing import make_call, median_microseconds, time_in_turns
 
 
 def test_calls_take_turns_and_a_turns_first_run_is_not_counted() -> None:
     ran: list[str] = []
     calls = {name: lambda name=name: ran.append(name) for name in "ab"}
-    times = take_turns(calls, turns=2, runs=3)
+    times = time_in_turns(calls, turns=2, runs=3)
     assert "".join(ran) == "aaaabbbb" * 2
     assert {name: len(t) for name, t in times.items()} == {"a": 6, "b": 6}
     assert all(t >= 0 for t in times["a"])
@@ -23,7 +23,7 @@ def test_calls_take_turns_and_a_turns_first_run_is_not_counted() -> None:
 def test_no_further_turns_begin_after_the_time_is_up() -> None:
     ran: list[str] = []
     calls = {name: lambda name=name: ran.append(name) for name in "ab"}
-    take_turns(calls, turns=1000, runs=1, seconds=0.0)
+    time_in_turns(calls, turns=1000, runs=1, seconds=0.0)
     assert "".join(ran) == "aabb"  # one turn each in any case
 
 
