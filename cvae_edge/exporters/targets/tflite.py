@@ -21,6 +21,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
 from cvae_edge.exporters.passes.quantize import Scheme, with_rounded_kernels
+from cvae_edge.exporters.targets import tflite_file
 from cvae_edge.exporters.targets.operators import summarize
 from cvae_edge.exporters.targets.packing import INT4_LEVELS
 from cvae_edge.exporters.targets.target import File, Target
@@ -58,9 +59,11 @@ def emit(network: keras.Model, precision: str, *, io: str = "float32", **_: Any)
             converter.target_spec.supported_types = [tf.float16]
         if precision in ("int8", "int4") and io == "int8":
             converter.inference_input_type = converter.inference_output_type = tf.int8
-        content = convert(converter)
+        model = tflite_file.read(convert(converter))
     if precision == "int4":
-        content = to_int4(content)
+        to_int4(model)
+    tflite_file.tidy(model)
+    content = tflite_file.write(model)
     return File(content, *signature(content))
 
 
@@ -114,7 +117,7 @@ def plain(artifact: Artifact, content: bytes) -> Graph:
 
 def count_operators(content: bytes) -> dict[str, Any]:
     """Count the operators of a file by what they compute with; see ``summarize``."""
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model = tflite_file.read(content)
     graph = model.subgraphs[0]
     codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
     named = [(_NAMES[codes[operator.opcodeIndex]], operator) for operator in graph.operators]

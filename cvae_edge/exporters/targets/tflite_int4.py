@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
@@ -19,13 +18,12 @@ _LINEAR = {
 }
 
 
-def to_int4(content: bytes) -> bytes:
-    """Store the kernels of an int8 file in 4 bits, with scales for each channel as before.
+def to_int4(model: Any) -> None:
+    """Store the kernels of an int8 file's model in 4 bits, with scales for each channel as before.
 
     A kernel that was rounded to -7 to 7 in the network has, as int8, the nearest multiples of
     127 / 7: dividing by that gives back its integers.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
     (graph,) = model.subgraphs
     codes = [max(c.builtinCode, c.deprecatedBuiltinCode) for c in model.operatorCodes]
     linear = [op for op in graph.operators if codes[op.opcodeIndex] in _LINEAR]
@@ -37,9 +35,6 @@ def to_int4(content: bytes) -> bytes:
         is_kernel = integers.dtype == np.int8
         model.buffers[tensor.buffer].data = pack(integers) if is_kernel else integers.view(np.uint8)
         tensor.type = schema.TensorType.INT4 if is_kernel else tensor.type
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
 
 
 def _tensors(graph: Any, operators: list[Any], place: int, type: int) -> list[Any]:
