@@ -76,7 +76,8 @@ class VAE:
         """Build the models anew; no code that the fields hold is ever run.
 
         Raises:
-            RunError: they are damaged, or hold a layer of a class that this process does not know.
+            RunError: they are damaged, are no pair, or hold a layer of a class that this process
+                does not know.
         """
         try:
             # Copies: Keras empties what it reads.
@@ -89,6 +90,11 @@ class VAE:
                 f"the run's architecture cannot be built: {reason(error)}; register layers of your "
                 "own with keras.saving.register_keras_serializable before"
             ) from error
+        if not _is_pair(*halves):
+            raise RunError(
+                "the run's architecture must be an encoder from x to mean and logvar, and a "
+                "decoder from z to x_logits: it is damaged"
+            )
         return cls(*halves)
 
     def _named(self) -> dict[str, Any]:
@@ -102,6 +108,22 @@ class VAE:
                     name = f"{role}/{path}_{i}"
                 named[name] = variable
         return named
+
+
+def _is_pair(encoder: Any, decoder: Any) -> bool:
+    """Return whether two objects are models of the form that ``VAE`` describes."""
+    if not all(isinstance(half, keras.Model) for half in (encoder, decoder)):
+        return False
+    z, latents = {t.name: t.shape for t in decoder.inputs}, [t.shape for t in encoder.outputs]
+    x, images = {t.name: t.shape for t in encoder.inputs}, [t.shape for t in decoder.outputs]
+    named = isinstance(encoder.output, dict) and isinstance(decoder.output, dict)
+    return (
+        named
+        and (set(encoder.output), set(decoder.output)) == ({"mean", "logvar"}, {"x_logits"})
+        and (set(x), set(z)) == ({"x"}, {"z"})
+        and (latents, images) == ([z["z"]] * 2, [x["x"]])
+        and (len(x["x"]), len(z["z"])) == (4, 2)
+    )
 
 
 def reason(error: Exception) -> str:

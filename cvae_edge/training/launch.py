@@ -113,7 +113,7 @@ def _build(config: RunConfig, own: VAE | None, old: Run | None) -> VAE:
     if old is not None:
         if old.summary is None and not any(old.checkpoints.glob("*.index")):
             raise RunError(f"{old.folder} has no checkpoint to go on from: train again elsewhere")
-        return VAE.from_architecture(old.architecture())
+        return old.networks()
     given = own or build_preset(config.model, config.train.seed)
     vae = VAE.from_architecture(given.architecture())
     vae.load_weights(given.weights())

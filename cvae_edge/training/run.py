@@ -126,9 +126,23 @@ class Run:
             raise RunError(f"{path} is damaged: {error}") from error
         return cls(folder, config)
 
-    def architecture(self) -> dict[str, Any]:
-        """Return the layers of both networks; see ``VAE.from_architecture``."""
-        return read_json(self.folder / _ARCHITECTURE)
+    def networks(self) -> VAE:
+        """Build the run's model, with weights that are still to be set.
+
+        Raises:
+            RunError: its description is damaged, or is not that of the run's images and latents.
+        """
+        from cvae_edge.architectures.vae import VAE
+
+        vae, model = (
+            VAE.from_architecture(read_json(self.folder / _ARCHITECTURE)),
+            self.config.model,
+        )
+        if (vae.image_shape, vae.latent_dim) != (model.image_shape, model.latent_dim):
+            raise RunError(
+                f"{self.folder / _ARCHITECTURE} is not what {CONFIG} says: one is damaged"
+            )
+        return vae
 
     def vae(self) -> VAE:
         """Build the run's model, with the weights to use.
@@ -139,8 +153,6 @@ class Run:
         Raises:
             RunError: no epoch has ended, or the weights are damaged.
         """
-        from cvae_edge.architectures.vae import VAE
-
         weights, _ = self.read_weights()
         if self.summary is None:
             done, wanted = len(self.history()), self.config.train.epochs
@@ -150,7 +162,7 @@ class Run:
                 RunWarning,
                 stacklevel=2,
             )
-        vae = VAE.from_architecture(self.architecture())
+        vae = self.networks()
         vae.load_weights(weights)
         return vae
 

@@ -69,6 +69,32 @@ def test_a_damaged_config_is_named(tiny_config, vae, tmp_path, damage, message):
         Run.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda halves: {**halves, "encoder": "mine"}, "damaged"),
+        (lambda halves: {**halves, "decoder": None}, "damaged"),
+        (lambda halves: dict(zip(halves, reversed(halves.values()), strict=True)), "damaged"),
+        (lambda halves: json.loads(json.dumps(halves).replace('"logvar"', '"other"')), "damaged"),
+        (lambda halves: {"encoder": halves["encoder"]}, "cannot be built"),
+    ],
+)
+def test_a_damaged_architecture_is_named(tiny_config, vae, tmp_path, damage, message):
+    run = begun(tmp_path, tiny_config, vae)
+    path = tmp_path / "architecture.json"
+    path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    with pytest.raises(RunError, match=message):
+        run.networks()
+
+
+def test_networks_of_another_size_than_the_configs_are_named(tiny_config, vae, tmp_path):
+    begun(tmp_path, tiny_config, vae)
+    model = dataclasses.replace(tiny_config.model, latent_dim=5)
+    run = Run(tmp_path, dataclasses.replace(tiny_config, model=model))
+    with pytest.raises(RunError, match="not what config.json says"):
+        run.networks()
+
+
 def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, vae, tmp_path):
     run = begun(tmp_path, tiny_config, vae)
     run.start_history(0)
