@@ -30,6 +30,7 @@ from cvae_edge.quiet import quiet
 DEFAULT_OPSET = 17  # onnxruntime reads it since 1.12 (2022)
 OPSETS = range(13, 19)  # 13 brought per-channel QuantizeLinear; tf2onnx ends at 18
 BATCH = "n"
+_END = 2**31 - 1  # as far as a Slice goes
 # 7 bits: AVX2 kernels without VNNI add two u8 * s8 products in 16 bits. 2 * 255 * 64 = 32,640 fits,
 # 2 * 255 * 127 saturates: this is right on every processor. Rounding z costs the most nats, so a
 # dense layer is integer only where what it takes is rounded for a convolution anyhow.
@@ -88,6 +89,7 @@ def _convert(network: keras.Model, opset: int) -> onnx.ModelProto:
         model: onnx.ModelProto = tf2onnx.convert.from_function(call, signature, opset=opset)[0]
     _replace_erfc(model.graph)
     _fuse_biases(model.graph)
+    _even_pads(model.graph)
     _tidy(model, network)
     return model
 
@@ -120,6 +122,47 @@ def _fuse_biases(graph: onnx.GraphProto) -> None:
         layer.input.append(bias.name)
         layer.output[0] = add.output[0]
         graph.node.remove(add)
+
+
+def _even_pads(graph: onnx.GraphProto) -> None:
+    """Give each ConvTranspose equal pads, and cut off behind it what that adds.
+
+    ncnn and IREE refuse unequal ones, as Keras' 'same' has them for an odd kernel. Where the kernel
+    is smaller than the stride, tf2onnx writes a negative pad, which nothing takes, for
+    output_padding.
+    """
+    for node in [node for node in graph.node if node.op_type == "ConvTranspose"]:
+        (pads,) = (a.ints for a in node.attribute if a.name == "pads")
+        half = len(pads) // 2
+        begins, ends = pads[:half], [max(0, pad) for pad in pads[half:]]
+        added = [max(0, -pad) for pad in pads[half:]]
+        if any(added):
+            node.attribute.append(onnx.helper.make_attribute("output_padding", added))
+        common = [min(pair) for pair in zip(begins, ends, strict=True)]
+        fronts, backs = (
+            [pad - c for pad, c in zip(side, common, strict=True)] for side in (begins, ends)
+        )
+        pads[:] = common * 2
+        if any(fronts) or any(backs):
+            _cut(graph, node, fronts, backs)
+
+
+def _cut(graph: onnx.GraphProto, node: onnx.NodeProto, fronts: list[int], backs: list[int]) -> None:
+    """Cut off the first and last rows and columns of what a node gives."""
+    (result,) = node.output
+    node.output[0] = f"{result}_whole"
+    bounds = {
+        "starts": fronts,
+        "ends": [-back or _END for back in backs],
+        "axes": list(range(2, 2 + len(fronts))),
+    }
+    for name, values in bounds.items():
+        tensor = onnx.numpy_helper.from_array(np.array(values, np.int64), f"{result}_{name}")
+        graph.initializer.append(tensor)
+    names = [node.output[0], *(f"{result}_{name}" for name in bounds)]
+    graph.node.insert(
+        list(graph.node).index(node) + 1, onnx.helper.make_node("Slice", names, [result])
+    )
 
 
 def _tidy(model: onnx.ModelProto, network: keras.Model) -> None:
