@@ -1,0 +1,73 @@
+/** The precisions there are: what each costs, and how fast it runs here. */
+import { EdgeCVAE } from "../cvae-edge/cvae-edge.js";
+
+const RUNS = 10; // in one measurement: a browser's clock has steps of 0.1 ms
+const TIMES = 7;
+
+export class Files {
+  /** @param onChoose called with a precision */
+  constructor(body, onChoose) {
+    this.body = body;
+    body.addEventListener("change", ({ target }) => onChoose(target.value));
+  }
+
+  /** List what a manifest has in ONNX. */
+  show({ artifacts }, chosen) {
+    const there = artifacts.filter(({ format }) => format === "onnx");
+    this.precisions = [...new Set(there.map(({ precision }) => precision))];
+    this.body.replaceChildren(
+      ...this.precisions.map((precision) => {
+        const files = there.filter((artifact) => artifact.precision === precision);
+        return line(precision, files, precision === chosen);
+      }),
+    );
+  }
+
+  /** Put down how fast a precision is. */
+  put(precision, milliseconds) {
+    const cell = this.body.querySelector(`[value="${precision}"]`).closest("tr").lastChild;
+    cell.textContent = milliseconds.toFixed(2);
+  }
+
+  /** Measure every precision, one after the other. */
+  async measure(url, options) {
+    for (const precision of this.precisions) {
+      const model = await EdgeCVAE.load(url, { ...options, precision });
+      if (model.files.decoder) this.put(precision, await millisecondsOf(model));
+      await model.release();
+    }
+  }
+}
+
+/** Return the milliseconds that decoding one image takes: a median. */
+export async function millisecondsOf(model) {
+  const z = { data: new Float32Array(model.latentDim).fill(0.5), shape: [1, model.latentDim] };
+  const times = [];
+  for (let time = 0; time <= TIMES; time++) {
+    const before = performance.now();
+    for (let run = 0; run < RUNS; run++) await model.decode(z);
+    if (time) times.push((performance.now() - before) / RUNS); // the first warms up
+  }
+  return times.sort((a, b) => a - b)[TIMES >> 1];
+}
+
+function line(precision, files, checked) {
+  const row = document.createElement("tr");
+  const radio = document.createElement("input");
+  Object.assign(radio, { type: "radio", name: "precision", value: precision, checked });
+  const label = document.createElement("label");
+  label.append(radio, precision.replace("_", " "));
+  const bytes = files.reduce((sum, file) => sum + (file.size_bytes ?? 0), 0);
+  const changes = files.map((file) => file.elbo_difference);
+  const lost = -changes.reduce((sum, change) => sum + change, 0);
+  const loss = changes.every(Number.isFinite) ? Math.max(0, lost).toFixed(3) : "–";
+  row.append(cell("th", label), ...[(bytes / 1e3).toFixed(0), loss, "–"].map((c) => cell("td", c)));
+  return row;
+}
+
+function cell(tag, content) {
+  const element = document.createElement(tag);
+  if (tag === "th") element.scope = "row";
+  element.append(content);
+  return element;
+}
