@@ -22,37 +22,44 @@ export { CvaeEdgeError, fromRGBA, hasWebGPU, interpolateLatents, readImage, stan
 const CHUNK_PIXELS = 32 * 32 * 32; // of the images in one run, which bounds its memory
 
 export class EdgeCVAE {
-  #sessions;
+  #open;
+  #sessions = {}; // by role: promises, made when a half is first needed
   #logProbability;
 
-  /** Made by `EdgeCVAE.load`. */
-  constructor(manifest, engine, sessions) {
+  /**
+   * Made by `EdgeCVAE.load`.
+   *
+   * @param files the artifacts that run, by role
+   * @param open opens one: a promise of its session
+   */
+  constructor(manifest, engine, files, open) {
     const { image_shape: imageShape, latent_dim: latentDim } = manifest.model;
     const [height, width, channels] = imageShape;
-    Object.assign(this, { manifest, engine, imageShape, latentDim });
+    Object.assign(this, { manifest, engine, files, imageShape, latentDim });
     this.unit = unit(manifest.likelihood.name, manifest.pixels.binarize);
     this.chunk = Math.max(1, Math.floor(CHUNK_PIXELS / (height * width)));
-    this.#sessions = sessions;
+    this.#open = open;
     this.#logProbability = makeLikelihood(manifest.likelihood, channels);
   }
 
   static async load(source, options = {}) {
     const { precision = "float32" } = options;
     const [bundle, engine] = await Promise.all([Bundle.open(source), openEngine(options)]);
-    const artifacts = ["encoder", "decoder"].flatMap((role) => bundle.find(role, precision) ?? []);
-    if (!artifacts.length) throw new CvaeEdgeError(none(bundle.manifest, precision));
-    const sessions = {};
-    const open = async (artifact) => {
-      sessions[artifact.role] = await engine.open(artifact, await bundle.bytes(artifact));
-    };
-    await Promise.all(artifacts.map(open));
-    return new EdgeCVAE(bundle.manifest, engine, sessions);
+    const found = ["encoder", "decoder"].map((role) => [role, bundle.find(role, precision)]);
+    const files = Object.fromEntries(found.filter(([, artifact]) => artifact));
+    const [first] = ["decoder", "encoder"].filter((role) => files[role]);
+    if (!first) throw new CvaeEdgeError(none(bundle.manifest, precision));
+    const open = async (artifact) => engine.open(artifact, await bundle.bytes(artifact));
+    const model = new EdgeCVAE(bundle.manifest, engine, files, open);
+    await model.#session(first); // so that a file that cannot be run is known at once
+    return model;
   }
 
-  /** The files that run, by role. */
-  get files() {
-    const entries = Object.entries(this.#sessions);
-    return Object.fromEntries(entries.map(([role, session]) => [role, session.artifact]));
+  #session(role) {
+    const artifact = this.files[role];
+    if (!artifact) throw new CvaeEdgeError(`${this.manifest.name} has no ${role} in this precision`);
+    this.#sessions[role] ??= this.#open(artifact);
+    return this.#sessions[role];
   }
 
   async generate(n = 1, { seed = 0, start = 0 } = {}) {
@@ -159,8 +166,7 @@ export class EdgeCVAE {
 
   /** Run one half on all rows, a chunk at a time. */
   async #run(role, name, data) {
-    const session = this.#sessions[role];
-    if (!session) throw new CvaeEdgeError(`${this.manifest.name} has no ${role} in this precision`);
+    const session = await this.#session(role);
     const size = this.#size(name);
     const parts = [];
     for (let low = 0; low < data.length; low += this.chunk * size) {
@@ -185,7 +191,9 @@ export class EdgeCVAE {
 
   /** Free what the files hold. */
   async release() {
-    await Promise.all(Object.values(this.#sessions).map((session) => session.release()));
+    for (const session of Object.values(this.#sessions)) {
+      await session.then((opened) => opened.release()).catch(() => {});
+    }
   }
 }
 

@@ -57,12 +57,21 @@ function line(precision, files, checked) {
   Object.assign(radio, { type: "radio", name: "precision", value: precision, checked });
   const label = document.createElement("label");
   label.append(radio, precision.replace("_", " "));
-  const bytes = files.reduce((sum, file) => sum + (file.size_bytes ?? 0), 0);
+  const bytes = sum(files.map((file) => file.size_bytes ?? 0));
   const changes = files.map((file) => file.elbo_difference);
-  const lost = -changes.reduce((sum, change) => sum + change, 0);
-  const loss = changes.every(Number.isFinite) ? Math.max(0, lost).toFixed(3) : "–";
-  row.append(cell("th", label), ...[(bytes / 1e3).toFixed(0), loss, "–"].map((c) => cell("td", c)));
+  const change = changes.every(Number.isFinite) ? signed(sum(changes)) : "–";
+  row.append(cell("th", label));
+  row.append(...[(bytes / 1e3).toFixed(0), change, "–"].map((content) => cell("td", content)));
   return row;
+}
+
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+function signed(nats) {
+  const rounded = nats.toFixed(3);
+  return Number(rounded) === 0 ? "0" : rounded.replace("-", "−").replace(/^(?=\d)/, "+");
 }
 
 function cell(tag, content) {

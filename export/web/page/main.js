@@ -43,7 +43,7 @@ async function change(settings) {
   if (!next) return;
   const before = model;
   model = next;
-  await showAll();
+  await showAll().catch(fail);
   await before?.release();
 }
 

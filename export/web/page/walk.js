@@ -36,6 +36,7 @@ export class Walk {
     this.more.textContent = `All ${model.latentDim} latents`;
     this.more.hidden = model.latentDim <= SHOWN;
     this.#follow();
+    return this.draw();
   }
 
   /** Start at a latent. */
