@@ -2,7 +2,8 @@
 import { EdgeCVAE } from "../cvae-edge/cvae-edge.js";
 
 const RUNS = 10; // in one measurement: a browser's clock has steps of 0.1 ms
-const TIMES = 7;
+const MEASURED_MS = 600;
+const LEAST_TIMES = 6;
 
 export class Files {
   /** @param onChoose called with a precision */
@@ -39,16 +40,22 @@ export class Files {
   }
 }
 
-/** Return the milliseconds that decoding one image takes: a median. */
+/**
+ * Return the milliseconds that decoding one image takes: a median of the second half of half a
+ * second and more, for browsers compile again what runs often. In between the page stays responsive.
+ */
 export async function millisecondsOf(model) {
   const z = { data: new Float32Array(model.latentDim).fill(0.5), shape: [1, model.latentDim] };
+  const end = performance.now() + MEASURED_MS;
   const times = [];
-  for (let time = 0; time <= TIMES; time++) {
+  while (performance.now() < end || times.length < LEAST_TIMES) {
     const before = performance.now();
     for (let run = 0; run < RUNS; run++) await model.decode(z);
-    if (time) times.push((performance.now() - before) / RUNS); // the first warms up
+    times.push((performance.now() - before) / RUNS);
+    await new Promise((resolve) => setTimeout(resolve));
   }
-  return times.sort((a, b) => a - b)[TIMES >> 1];
+  const settled = times.slice(times.length >> 1).sort((a, b) => a - b);
+  return settled[settled.length >> 1];
 }
 
 function line(precision, files, checked) {
