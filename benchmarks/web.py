@@ -4,8 +4,9 @@
 
 Needs Chromium, Node and, in tests/web, `npm ci --ignore-scripts`. Each round is a new browser with
 an empty cache; the first, which fills the disk's, is left out. The page is served from this machine
-without the headers for threads, so wasm has one. Figures are medians and the lowest. Results go to
-benchmarks/results/MACHINE/web.json and .md.
+without the headers for threads, so wasm has one. On a machine with other work, run it as `chrt -r 1
+python benchmarks/web.py`; the results say so. They go to benchmarks/results/MACHINE/web.json and
+.md.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ def visit(bundle: Path, rounds: int) -> list[dict[str, Any]]:
     return list(json.loads(printed))[1:]
 
 
+def priority() -> str:
+    realtime = hasattr(os, "SCHED_RR") and os.sched_getscheduler(0) == os.SCHED_RR
+    return "at real-time priority beside other work" if realtime else "at normal priority"
+
+
 def spread(values: list[float]) -> dict[str, float]:
     return {
         "median": round(float(np.median(values)), 3),
@@ -83,12 +89,13 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
-    before = os.getloadavg()[0]
+    before = os.getloadavg()[0]  # processes that would run
     rounds = visit(options.bundle, options.rounds)
     precisions = rounds[0]["milliseconds"]
     figures = {
         "versions": {"onnxruntime-web": pinned().version, "chromium": rounds[0]["version"]},
         "rounds": options.rounds,
+        "priority": priority(),
         "load_average_before": round(before, 2),
         "load_milliseconds": spread([each["ready"] for each in rounds]),
         "decode_milliseconds": {
@@ -97,7 +104,7 @@ def main() -> None:
     }
     text = (
         f"Chromium {rounds[0]['version']}, onnxruntime-web {pinned().version}, wasm with one "
-        f"thread, served from this machine. {before:.1f} processes were running before.\n\n"
+        f"thread, served from this machine, {priority()}; load average before: {before:.1f}.\n\n"
     )
     record.write("web", figures, "The page in a browser", text + table(figures))
 

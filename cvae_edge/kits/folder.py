@@ -42,7 +42,7 @@ def sources(kind: str) -> Path:
 
 
 def _check_output(folder: Path, kind: str) -> None:
-    if not folder.exists() or folder.is_dir() and not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     try:
         made = json.loads((folder / MARK).read_text())

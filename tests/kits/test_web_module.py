@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -96,7 +97,7 @@ def test_pixels_are_fitted_as_in_python(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, scale", [("bernoulli", []), ("gaussian", [0.07]), ("logistic", [0.02, 0.05, 0.3])]
+    ("name", "scale"), [("bernoulli", []), ("gaussian", [0.07]), ("logistic", [0.02, 0.05, 0.3])]
 )
 def test_likelihoods_are_pythons(tmp_path, name, scale):
     rng = np.random.default_rng(1)
@@ -140,20 +141,23 @@ def test_every_verb_gives_what_python_gives(tmp_path, bundle, precision):
     bounds = {"verb": "bounds", "options": {}}
     asked += [asked[-1] | means, asked[-1] | bounds]
     *told, at_mean, told_bounds = answers(tmp_path, asked)
+    # Another version of onnxruntime may round an integer otherwise.
+    of_score = 2e-3 if precision == "float32" else 0.3
+    of_pixel = model.manifest.find("decoder", "onnx", precision).tolerance["x_logits"] / 4
     for (verb, (_, _, expected)), value in zip(verbs.items(), told, strict=True):
         got = np.array(value if verb == "score" else value["data"])
-        tolerance = 2e-3 if verb == "score" else 2e-5
+        tolerance = of_score if verb == "score" else of_pixel
         np.testing.assert_allclose(got, expected.ravel(), atol=tolerance, err_msg=verb)
     expected = model.reconstruct(x, sample=False)
-    np.testing.assert_allclose(at_mean["data"], expected.ravel(), atol=2e-5)
+    np.testing.assert_allclose(at_mean["data"], expected.ravel(), atol=of_pixel)
     for name, values in model.bounds(x).items():
-        np.testing.assert_allclose(told_bounds[name], values, atol=2e-3, err_msg=name)
+        np.testing.assert_allclose(told_bounds[name], values, atol=of_score, err_msg=name)
 
 
 def test_a_precision_that_is_not_there_is_named(tmp_path):
     need_package("onnxruntime-node")
     asked, told = tmp_path / "requests.json", tmp_path / "answers.json"
-    request = {"call": "verb", "bundle": str(TINY), "precision": "int3"}
-    asked.write_text(f"[{str(request | {'verb': 'generate', 'args': []})}]".replace("'", '"'))
+    request = {"call": "verb", "bundle": str(TINY), "precision": "int3", "verb": "generate"}
+    asked.write_text(json.dumps([request | {"args": []}]))
     node("answer.js", sources("web"), asked, told)
     assert "has no int3 ONNX file; it has: encoder.onnx" in told.read_text()

@@ -16,21 +16,20 @@ export function paint(canvas, { data, shape }) {
   put(canvas, picture);
 }
 
-/** Paint where two images differ: one colour for each sign, as strong as the difference. */
-export function paintDifference(canvas, x, recon, shape) {
-  const [height, width, channels] = shape;
+/**
+ * Paint where two images differ: one colour for each sign, as strong as the difference, beside the
+ * largest or a quarter of the range.
+ */
+export function paintDifference(canvas, x, recon, [height, width, channels]) {
+  const differences = new Float32Array(width * height);
+  x.forEach((value, i) => (differences[Math.floor(i / channels)] += (value - recon[i]) / channels));
+  const strongest = differences.reduce((most, value) => Math.max(most, Math.abs(value)), 0.25);
+  const [more, less] = [colour("--more-in-image"), colour("--more-in-recon")];
   const picture = new ImageData(width, height);
-  const more = colour("--more-in-image");
-  const less = colour("--more-in-recon");
-  for (let i = 0; i < width * height; i++) {
-    let difference = 0;
-    for (let c = 0; c < channels; c++) {
-      const at = i * channels + c;
-      difference += (x[at] - recon[at]) / channels;
-    }
+  differences.forEach((difference, i) => {
     picture.data.set(difference > 0 ? more : less, 4 * i);
-    picture.data[4 * i + 3] = 255 * Math.min(1, Math.abs(difference));
-  }
+    picture.data[4 * i + 3] = (255 * Math.abs(difference)) / strongest;
+  });
   put(canvas, picture);
 }
 
