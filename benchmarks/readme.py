@@ -163,7 +163,7 @@ def web(web: Results) -> str:
         f"{versions['onnxruntime-web']}, WebAssembly, one thread, served from the same machine; "
         f"each of {web['rounds']} rounds is a new browser with an empty cache, {web['priority']}."
     )
-    return f"{web_table(web)}\n{textwrap.fill(text, 100)}\n"
+    return f"{web_table(web, goals=False)}\n{textwrap.fill(text, 100)}\n"
 
 
 def footprint(footprint: Results) -> str:

@@ -155,3 +155,10 @@ def test_a_bundle_that_is_not_there_or_was_changed_is_refused(run_cli, tmp_path,
     assert result.code == 2
     assert "decoder.onnx was changed or damaged" in result.err
     assert not (tmp_path / "kit").exists()
+
+
+def test_the_readme_names_the_version_that_is_pinned():
+    readme = Path(__file__).parents[2] / "README.md"
+    if not readme.is_file():
+        pytest.skip("only a checkout has the README")
+    assert f"`{onnxruntime_web.pinned().command}`" in readme.read_text()
