@@ -19,7 +19,7 @@ from cvae_edge.kits.web import make_web_kit
 from cvae_edge.runtime.source import reference_bundle
 
 IMAGES = 4
-PAGES = ("blind", "bare", "damaged", "newer", "edited", "wasm")
+PAGES = ("blind", "bare", "damaged", "newer", "edited", "wasm", "partial")
 
 
 def change(path: Path, old: bytes, new: bytes) -> None:
@@ -68,13 +68,14 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     bundle = Bundle.open(reference_bundle() or Path())
     whole = make_web_kit(bundle, folder / "whole", package).folder
     make_web_kit(bundle, folder / "bare")
-    for name in ("damaged", "newer", "edited", "wasm"):
+    for name in ("damaged", "newer", "edited", "wasm", "partial"):
         shutil.copytree(whole, folder / name)
     damage(folder / "damaged" / "bundle" / "decoder.onnx")
     manifest = Path("bundle", "manifest.json")
     change(folder / "newer" / manifest, b'"format_version": 2', b'"format_version": 9')
     change(folder / "edited" / manifest, b'"fit": "stretch"', b'"fit": "crop"')
     damage(folder / "wasm" / "onnxruntime-web" / "ort-wasm-simd-threaded.wasm")
+    (folder / "partial" / "cvae-edge" / "noise.js").unlink()
     _make_blind(whole, folder / "blind")
     files = list(uploads(folder))
     plan = [
@@ -93,6 +94,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             port = stack.enter_context(served(site))
             host = "insecure.test" if step["name"] == "insecure" else "localhost"
             step["url"] = f"http://{host}:{port}/"
+        plan.append({"name": "file", "visit": "look", "url": (whole / "index.html").as_uri()})
         (folder / "plan.json").write_text(json.dumps(plan))
         node("visit.js", chromium, folder / "plan.json", folder / "seen.json", timeout=400)
     return {"files": uploads(folder), **json.loads((folder / "seen.json").read_text())}
@@ -169,6 +171,8 @@ def test_a_bundle_without_an_encoder_is_shown(visits):
         ("damaged", "decoder.onnx was changed or damaged"),
         ("edited", "manifest.json was changed or damaged"),
         ("newer", "format_version must be 1 or 2, which this page reads, got 9"),
+        ("partial", "A file of this page cannot be read"),
+        ("file", "This page must come from a web server"),
         ("wasm", "ort-wasm-simd-threaded.wasm was changed or damaged"),
     ],
 )

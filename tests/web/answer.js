@@ -19,11 +19,14 @@ const models = {};
 const calls = {
   noise: ({ n, latentDim, seed, start, sample }) =>
     standardNormal(n, latentDim, {
-      seed: BigInt(seed), start: BigInt(start), sample: BigInt(sample),
+      seed: BigInt(seed),
+      start: BigInt(start),
+      sample: BigInt(sample),
     }),
   fit: ({ image, pixels }) => fitImage(array(image), pixels).data,
-  likelihood: ({ x, logits, entry, channels }) =>
-    [makeLikelihood(entry, channels)(array(x).data, array(logits).data)],
+  likelihood: ({ x, logits, entry, channels }) => [
+    makeLikelihood(entry, channels)(array(x).data, array(logits).data),
+  ],
   verb: async ({ bundle, precision, verb, args, options }) => {
     const model = await modelOf(bundle, precision);
     return model[verb](...args.map((arg) => (arg?.data ? array(arg) : arg)), options);

@@ -34,10 +34,16 @@ test("the README's noise comes out", () => {
 test("Philox gives the words of its authors' known answers", () => {
   const ones = (1n << 64n) - 1n;
   assert.deepEqual(philox(0n, 0n, 0n), [
-    0x16554d9eca36314cn, 0xdb20fe9d672d0fdcn, 0xd7e772cee186176bn, 0x7e68b68aec7ba23bn,
+    0x16554d9eca36314cn,
+    0xdb20fe9d672d0fdcn,
+    0xd7e772cee186176bn,
+    0x7e68b68aec7ba23bn,
   ]);
   assert.deepEqual(philox((1n << 256n) - 1n, ones, ones), [
-    0x87b092c3013fe90bn, 0x438c3c67be8d0224n, 0x9cc7d7c69cd777b6n, 0xa09caebf594f0ba0n,
+    0x87b092c3013fe90bn,
+    0x438c3c67be8d0224n,
+    0x9cc7d7c69cd777b6n,
+    0xa09caebf594f0ba0n,
   ]);
 });
 
@@ -62,7 +68,8 @@ test("SHA-256 without the browser's is the same", async () => {
 });
 
 test("canonical JSON keeps numbers as they are written, and sorts as Python does", () => {
-  const written = '{"b": 1e-05, "a": [1.0, {"z": "\\u00e9\\"\\n", "\u{1f600}": null, "\uffff": true}], "c": 2}';
+  const written =
+    '{"b": 1e-05, "a": [1.0, {"z": "\\u00e9\\"\\n", "\u{1f600}": null, "\uffff": true}], "c": 2}';
   const sorted = '{"a":[1.0,{"z":"\\u00e9\\"\\n","\\uffff":true,"\\ud83d\\ude00":null}],"b":1e-05}';
   assert.equal(canonical(written, "c"), sorted);
 });
@@ -70,7 +77,7 @@ test("canonical JSON keeps numbers as they are written, and sorts as Python does
 test("a manifest opens, and each change of it is found", async () => {
   assert.equal((await parseManifest(bytes(text))).format_version, 2);
   const changes = {
-    "digest": text.replace('"latent_dim": ', '"latent_dim": 1'),
+    digest: text.replace('"latent_dim": ', '"latent_dim": 1'),
     "format_version must be 1 or 2": text.replace('"format_version": 2', '"format_version": 3'),
     "must be JSON": text.slice(0, -9),
     "must be an object": "[]",
@@ -121,7 +128,10 @@ test("integers are rounded to even, clipped, and come back", () => {
 });
 
 test("halves are rounded to even", () => {
-  assert.deepEqual([-2.5, -1.5, -0.5, 0.5, 1.5, 2.4].map((v) => roundEven(v) + 0), [-2, -2, 0, 0, 2, 2]);
+  assert.deepEqual(
+    [-2.5, -1.5, -0.5, 0.5, 1.5, 2.4].map((v) => roundEven(v) + 0),
+    [-2, -2, 0, 0, 2, 2],
+  );
 });
 
 test("a canvas' pixels keep the channels that say something", () => {
@@ -167,7 +177,10 @@ test("an unknown likelihood is refused when it is asked, a wrong scale at once",
 test("ways between latents keep their ends, and refuse other paths", () => {
   const [a, b] = [Float32Array.of(1, 0), Float32Array.of(0, 2)];
   const way = interpolateLatents(a, b, 3);
-  assert.deepEqual([...way.slice(0, 2), ...way.slice(4)].map((v) => Math.fround(v)), [1, 0, 0, 2]);
+  assert.deepEqual(
+    [...way.slice(0, 2), ...way.slice(4)].map((v) => Math.fround(v)),
+    [1, 0, 0, 2],
+  );
   const same = interpolateLatents(a, a, 3);
   assert.deepEqual(same, Float32Array.of(1, 0, 1, 0, 1, 0));
   assert.throws(() => interpolateLatents(a, b, 1), /steps must be at least 2/);

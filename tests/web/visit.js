@@ -51,7 +51,9 @@ const visits = {
     const scores = [];
     for (const file of files) scores.push(await scoreAfter(page, file));
     await page.setInputFiles("#upload", {
-      name: "notes.png", mimeType: "image/png", buffer: Buffer.from("no image"),
+      name: "notes.png",
+      mimeType: "image/png",
+      buffer: Buffer.from("no image"),
     });
     await page.waitForFunction(() => document.body.dataset.error);
     return { scores };
@@ -77,10 +79,14 @@ const visits = {
     const drawn = await draw(page);
     await page.focus("#next");
     await page.keyboard.press("Enter");
-    const address = await page.waitForFunction(() => location.search.includes("start=") && location.search);
+    const address = await page.waitForFunction(
+      () => location.search.includes("start=") && location.search,
+    );
     await page.focus("[value=float32]");
     await page.keyboard.press("ArrowDown");
-    await page.waitForFunction(() => document.getElementById("running").textContent.includes("int8"));
+    await page.waitForFunction(() =>
+      document.getElementById("running").textContent.includes("int8"),
+    );
     return { isReset: reset === second, drawn, address: await address.jsonValue() };
   },
 
@@ -91,7 +97,12 @@ const visits = {
       timeout: MOST_MS,
     });
     await page.context().setOffline(true);
-    const reached = await page.evaluate(() => fetch("nothing").then(() => true, () => false));
+    const reached = await page.evaluate(() =>
+      fetch("nothing").then(
+        () => true,
+        () => false,
+      ),
+    );
     await open(page, url);
     return { reached };
   },

@@ -42,7 +42,7 @@ export class Bundle {
 
 /** Return a function that reads a file of a folder, by http(s) or, in Node, from disk. */
 export function reader(folder) {
-  const base = new URL(String(folder).replace(/\/?$/, "/"), globalThis.document?.baseURI);
+  const base = urlOf(String(folder).replace(/\/?$/, "/"));
   return async (name) => {
     const url = new URL(name, base);
     if (url.protocol === "file:") {
@@ -53,6 +53,14 @@ export function reader(folder) {
     if (!response.ok) unread(name, `the server answered ${response.status}`);
     return new Uint8Array(await response.arrayBuffer());
   };
+}
+
+function urlOf(text) {
+  try {
+    return new URL(text, globalThis.document?.baseURI ?? globalThis.location?.href);
+  } catch {
+    throw new CvaeEdgeError(`a bundle's source must be the URL of its folder, got '${text}'`);
+  }
 }
 
 function unread(name, reason) {
@@ -92,7 +100,7 @@ async function checkDigest(text, recorded) {
   const digest = await sha256(new TextEncoder().encode(canonical(text, "digest")));
   if (digest !== recorded) {
     throw new CvaeEdgeError(
-      `${MANIFEST} was changed or damaged, its digest is not that of its other fields: copy it again`,
+      `${MANIFEST} was changed or damaged, its digest is not that of the other fields: copy it again`,
     );
   }
 }
@@ -127,8 +135,9 @@ function checkFields({ model, pixels, likelihood, artifacts }) {
   require(named, "likelihood must have a name and a scale", likelihood ?? null);
   require(Array.isArray(artifacts), "artifacts must be a list", artifacts ?? null);
   for (const artifact of artifacts) {
-    require(FILE_NAME.test(artifact?.file), "a file's name must be letters, digits, . _ and -",
-      artifact?.file);
+    require(FILE_NAME.test(
+      artifact?.file,
+    ), "a file's name must be letters, digits, . _ and -", artifact?.file);
     require(HASH.test(artifact.sha256), "sha256 must be 64 hexadecimal digits", artifact.sha256);
     const tensors = Array.isArray(artifact.inputs) && Array.isArray(artifact.outputs);
     require(tensors, `${artifact.file} must have inputs and outputs`, artifact.inputs);

@@ -41,6 +41,15 @@ export interface Bounds {
   squared_error?: Float64Array;
 }
 
+/** Where a bundle is: its folder's URL, or a function from file names to bytes. */
+export type Source = string | URL | ((name: string) => Promise<Uint8Array>);
+
+/** A bundle whose manifest has been checked. */
+export class Bundle {
+  static open(source: Source): Promise<Bundle>;
+  readonly manifest: Record<string, any>;
+}
+
 /** What a user or a bundle can cause: one sentence. */
 export class CvaeEdgeError extends Error {}
 
@@ -49,15 +58,12 @@ export class EdgeCVAE {
    * Load a model; every file's SHA-256 is checked before it is used. The encoder is opened when it
    * is first needed.
    *
-   * @param source the URL of the bundle's folder (in Node also file:), or a function from file
-   *   names to bytes
+   * @param source the URL of the bundle's folder (in Node also file:), a function from file names
+   *   to bytes, or an open bundle
    * @throws CvaeEdgeError the bundle is missing, damaged, of an unknown version or without the
    *   precision; or this browser can't run it
    */
-  static load(
-    source: string | URL | ((name: string) => Promise<Uint8Array>),
-    options?: LoadOptions,
-  ): Promise<EdgeCVAE>;
+  static load(source: Source | Bundle, options?: LoadOptions): Promise<EdgeCVAE>;
 
   /** manifest.json, checked. */
   readonly manifest: Record<string, any>;
@@ -75,7 +81,7 @@ export class EdgeCVAE {
   /** Draw images from the prior: probabilities (n, height, width, channels). */
   generate(n?: number, options?: { seed?: Whole; start?: Whole }): Promise<Tensor>;
   /** Return the latents (n, latentDim) of noise of n * latentDim values. */
-  prior(eps: Float32Array): Tensor;
+  prior(eps: Float32Array): Promise<Tensor>;
   encode(images: Images): Promise<Posterior>;
   /** Return the images of latents (n, latentDim). */
   decode(z: Tensor): Promise<Tensor>;

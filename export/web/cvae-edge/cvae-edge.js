@@ -17,7 +17,15 @@ import { standardNormal } from "./noise.js";
 import { readImage } from "./photos.js";
 import { fitImage, fromRGBA, prepare } from "./pixels.js";
 
-export { CvaeEdgeError, fromRGBA, hasWebGPU, interpolateLatents, readImage, standardNormal };
+export {
+  Bundle,
+  CvaeEdgeError,
+  fromRGBA,
+  hasWebGPU,
+  interpolateLatents,
+  readImage,
+  standardNormal,
+};
 
 const CHUNK_PIXELS = 32 * 32 * 32; // of the images in one run, which bounds its memory
 
@@ -44,7 +52,8 @@ export class EdgeCVAE {
 
   static async load(source, options = {}) {
     const { precision = "float32" } = options;
-    const [bundle, engine] = await Promise.all([Bundle.open(source), openEngine(options)]);
+    const opening = source instanceof Bundle ? source : Bundle.open(source);
+    const [bundle, engine] = await Promise.all([opening, openEngine(options)]);
     const found = ["encoder", "decoder"].map((role) => [role, bundle.find(role, precision)]);
     const files = Object.fromEntries(found.filter(([, artifact]) => artifact));
     const [first] = ["decoder", "encoder"].filter((role) => files[role]);
@@ -57,17 +66,18 @@ export class EdgeCVAE {
 
   #session(role) {
     const artifact = this.files[role];
-    if (!artifact) throw new CvaeEdgeError(`${this.manifest.name} has no ${role} in this precision`);
+    if (!artifact)
+      throw new CvaeEdgeError(`${this.manifest.name} has no ${role} in this precision`);
     this.#sessions[role] ??= this.#open(artifact);
     return this.#sessions[role];
   }
 
   async generate(n = 1, { seed = 0, start = 0 } = {}) {
-    return this.decode(this.prior(standardNormal(n, this.latentDim, { seed, start })));
+    return this.decode(await this.prior(standardNormal(n, this.latentDim, { seed, start })));
   }
 
   /** Return the latents of noise. Without a learned prior they are the noise itself. */
-  prior(eps) {
+  async prior(eps) {
     return { data: eps, shape: [eps.length / this.latentDim, this.latentDim] };
   }
 
@@ -103,7 +113,8 @@ export class EdgeCVAE {
 
   async interpolate(a, b, { steps = 9, path = "spherical" } = {}) {
     const [from, to] = [(await this.encode(a)).mean, (await this.encode(b)).mean];
-    require(from.shape[0] === to.shape[0], `b must be ${from.shape[0]} images as a is`, to.shape[0]);
+    require(from.shape[0] === to.shape[0], `b must be ${from.shape[0]} images as a is`, to
+      .shape[0]);
     const z = rows(from).map((row, i) => interpolateLatents(row, rows(to)[i], steps, path));
     const shape = [z.length * steps, this.latentDim];
     const decoded = await this.decode({ data: joined(z), shape });
@@ -182,8 +193,12 @@ export class EdgeCVAE {
   }
 
   #latents({ data, shape } = {}) {
-    const right = data instanceof Float32Array && shape?.length === 2 && shape[0] >= 1 &&
-      shape[1] === this.latentDim && data.length === shape[0] * shape[1];
+    const right =
+      data instanceof Float32Array &&
+      shape?.length === 2 &&
+      shape[0] >= 1 &&
+      shape[1] === this.latentDim &&
+      data.length === shape[0] * shape[1];
     const rule = `z must be {data, shape}, a Float32Array of shape [n, ${this.latentDim}]`;
     require(right && data.every(Number.isFinite), `${rule}, and finite`, shape ?? null);
     return data;

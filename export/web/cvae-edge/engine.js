@@ -19,7 +19,9 @@ const engines = {}; // by provider: a page opens each once
  */
 export async function openEngine({ executionProviders, ort } = {}) {
   if (ort) return new Engine(ort, executionProviders ?? ["cpu"], 1);
-  require(globalThis.document, "outside of a browser {ort} must be given", "none");
+  if (!globalThis.location) {
+    throw new CvaeEdgeError("Node needs onnxruntime-node: give its module as the option ort");
+  }
   if (typeof WebAssembly !== "object") {
     throw new CvaeEdgeError(
       "this browser has no WebAssembly, which models need: use a current one",
@@ -42,9 +44,11 @@ async function openBuild(provider) {
   const read = reader(new URL("./", import.meta.url));
   const table = JSON.parse(new TextDecoder().decode(await read(TABLE)));
   const { module, wasm } = table.builds[provider];
-  const readWasm = reader(FOLDER)(wasm).then((bytes) => checked(bytes, wasm, table.files[wasm].sha256));
-  const [ort, wasmBinary] = await Promise.all([import(new URL(module, FOLDER)), readWasm]).catch(
-    (error) => missing(error, table.version),
+  const own = reader(FOLDER);
+  const verified = async (name) => checked(await own(name), name, table.files[name].sha256);
+  const parts = [import(new URL(module, FOLDER)), verified(wasm), verified(module)];
+  const [ort, wasmBinary] = await Promise.all(parts).catch((error) =>
+    missing(error, table.version),
   );
   const cores = globalThis.crossOriginIsolated ? (navigator.hardwareConcurrency ?? 1) : 1;
   const threads = Math.min(MOST_THREADS, cores); // without isolation a page has no shared memory

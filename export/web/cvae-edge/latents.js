@@ -35,7 +35,10 @@ export function interpolateLatents(a, b, steps, path = "spherical") {
   const z = new Float32Array(steps * a.length);
   for (let step = 0; step < steps; step++) {
     const t = step / (steps - 1);
-    z.set(a.map((value, i) => weight(1 - t) * value + weight(t) * b[i]), step * a.length);
+    z.set(
+      a.map((value, i) => weight(1 - t) * value + weight(t) * b[i]),
+      step * a.length,
+    );
   }
   return z;
 }

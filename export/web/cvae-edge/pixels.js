@@ -66,7 +66,7 @@ export function prepare(images, pixels) {
 /** Return images as {data, shape} with n first, or throw an error that names the rule. */
 export function asImages(images, imageShape) {
   const { data, shape } = images ?? {};
-  const known = data instanceof Float32Array || ArrayBuffer.isView(data) && isBytes(data);
+  const known = data instanceof Float32Array || (ArrayBuffer.isView(data) && isBytes(data));
   require(known, "images must be {data, shape} with a Uint8Array or Float32Array", typeof data);
   const whole = shape?.length === 3 ? [1, ...shape] : shape;
   const fits = whole?.length === 4 && imageShape.every((size, i) => size === whole[i + 1]);
@@ -131,7 +131,10 @@ function pad(image, { image_shape: [height, width, channels], background }) {
   if (h === height && w === width) return image;
   const [top, left] = [Math.floor((height - h) / 2), Math.floor((width - w) / 2)];
   const ground = groundOf(background, channels).map(toByte);
-  const data = Uint8Array.from({ length: height * width * channels }, (_, i) => ground[i % channels]);
+  const data = Uint8Array.from(
+    { length: height * width * channels },
+    (_, i) => ground[i % channels],
+  );
   for (let row = 0; row < h; row++) {
     const line = image.data.subarray(row * w * channels, (row + 1) * w * channels);
     data.set(line, ((top + row) * width + left) * channels);

@@ -57,7 +57,7 @@ function along(image, axis, outSize, start, end) {
 function weights(inSize, outSize, start, end) {
   const scale = Math.fround(end - start) / outSize;
   const support = Math.max(scale, 1);
-  return Array.from({ length: outSize }, (_, out) => {
+  return Array.from(Array(outSize).keys(), (out) => {
     const centre = start + (out + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - support + 0.5));
     const last = Math.min(inSize, Math.trunc(centre + support + 0.5));

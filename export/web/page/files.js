@@ -26,14 +26,14 @@ export class Files {
 
   /** Put down how fast a precision is. */
   put(precision, milliseconds) {
-    const cell = this.body.querySelector(`[value="${precision}"]`).closest("tr").lastChild;
-    cell.textContent = milliseconds.toFixed(2);
+    const last = this.body.querySelector(`[value="${precision}"]`).closest("tr").lastChild;
+    last.textContent = milliseconds.toFixed(2);
   }
 
   /** Measure every precision, one after the other. */
-  async measure(url, options) {
+  async measure(bundle, options) {
     for (const precision of this.precisions) {
-      const model = await EdgeCVAE.load(url, { ...options, precision });
+      const model = await EdgeCVAE.load(bundle, { ...options, precision });
       if (model.files.decoder) this.put(precision, await millisecondsOf(model));
       await model.release();
     }
@@ -41,8 +41,8 @@ export class Files {
 }
 
 /**
- * Return the milliseconds that decoding one image takes: a median of the second half of half a
- * second and more, for browsers compile again what runs often. In between the page stays responsive.
+ * Return the milliseconds that decoding one image takes: a median of the second half of what is
+ * measured, for browsers compile again what runs often. In between the page stays responsive.
  */
 export async function millisecondsOf(model) {
   const z = { data: new Float32Array(model.latentDim).fill(0.5), shape: [1, model.latentDim] };

@@ -2,7 +2,11 @@
 import { paint, row } from "./draw.js";
 import { standardNormal } from "../cvae-edge/cvae-edge.js";
 
-const COUNTS = [[32 * 32, 64], [64 * 64, 36], [Infinity, 16]]; // images, by pixels of one
+const COUNTS = [
+  [32 * 32, 64],
+  [64 * 64, 36],
+  [Infinity, 16],
+]; // images, by pixels of one
 
 export class Grid {
   #model;
@@ -34,7 +38,9 @@ export class Grid {
     this.#model = model;
     this.#build(model);
     const eps = standardNormal(this.count, model.latentDim, { seed, start });
-    this.#z = model.prior(eps);
+    const z = await model.prior(eps);
+    if (turn !== this.#turn) return;
+    this.#z = z;
     for (let low = 0; low < this.count; low += low ? model.chunk : 1) {
       const count = Math.min(low ? model.chunk : 1, this.count - low);
       const size = model.latentDim;

@@ -1,5 +1,6 @@
 /** The page: its parts, and the model that they share. */
-import { EdgeCVAE, hasWebGPU } from "../cvae-edge/cvae-edge.js";
+import { Bundle, EdgeCVAE, hasWebGPU } from "../cvae-edge/cvae-edge.js";
+import { newest } from "./draw.js";
 import { Files, millisecondsOf } from "./files.js";
 import { Grid } from "./grid.js";
 import { Own } from "./own.js";
@@ -11,9 +12,10 @@ const query = new URLSearchParams(location.search);
 const state = {
   seed: whole(query.get("seed")),
   start: whole(query.get("start")),
-  precision: query.get("precision"),
+  precision: query.get("precision"), // null: not asked for
   provider: query.get("provider"),
 };
+let bundle;
 let model;
 let chosenImage;
 let chosenLatent;
@@ -23,13 +25,25 @@ const grid = new Grid($("grid"), (z, image) => {
   return walk.from(z);
 });
 const walk = new Walk(
-  { image: $("walk-image"), sliders: $("sliders"), more: $("more"), play: $("play"), reset: $("reset") },
+  {
+    image: $("walk-image"),
+    sliders: $("sliders"),
+    more: $("more"),
+    play: $("play"),
+    reset: $("reset"),
+  },
   () => grid.latent(Math.floor(Math.random() * grid.count)),
 );
 const own = new Own(
   {
-    section: $("own"), pad: $("pad"), seen: $("seen"), recon: $("recon"),
-    difference: $("difference"), score: $("score"), upload: $("upload"), take: $("take"),
+    section: $("own"),
+    pad: $("pad"),
+    seen: $("seen"),
+    recon: $("recon"),
+    difference: $("difference"),
+    score: $("score"),
+    upload: $("upload"),
+    take: $("take"),
     clear: $("clear"),
   },
   () => chosenImage,
@@ -37,34 +51,50 @@ const own = new Own(
 );
 const files = new Files($("files"), (precision) => change({ precision }));
 
-async function change(settings) {
+/** Load what is asked for and show it; where that fails, go on with what there was. */
+const change = newest(async (settings) => {
+  const before = { ...state };
   Object.assign(state, settings);
-  const next = await load().catch(fail);
-  if (!next) return;
-  const before = model;
-  model = next;
-  await showAll().catch(fail);
-  await before?.release();
-}
+  $("error").hidden = true;
+  delete document.body.dataset.error;
+  try {
+    const [old, next] = [model, await load()];
+    model = next;
+    await showAll();
+    await old?.release();
+  } catch (error) {
+    Object.assign(state, before);
+    fail(error);
+  }
+});
 
-/** Load the model that `state` asks for; without a precision, the first that the bundle has. */
+/** Load the model that `state` asks for; where nothing is asked for, what is best here. */
 async function load() {
   $("running").textContent = "Loading the model …";
-  const executionProviders = state.provider ? [state.provider] : undefined;
-  const precision = state.precision ?? "float32";
-  return EdgeCVAE.load(BUNDLE, { precision, executionProviders });
+  bundle ??= await Bundle.open(BUNDLE);
+  const decoders = bundle.manifest.artifacts.filter(
+    (a) => a.format === "onnx" && a.role === "decoder",
+  );
+  const there = decoders.map((artifact) => artifact.precision);
+  const usual = there.includes("float32") ? "float32" : there[0];
+  const precision = state.precision ?? usual;
+  if (state.provider || !(await hasWebGPU())) {
+    return EdgeCVAE.load(bundle, { precision, executionProviders: [state.provider ?? "wasm"] });
+  }
+  const wasm = () => EdgeCVAE.load(bundle, { precision, executionProviders: ["wasm"] });
+  return EdgeCVAE.load(bundle, { precision, executionProviders: ["webgpu"] }).catch(wasm);
 }
 
 async function showAll() {
-  state.precision = model.files.decoder?.precision ?? state.precision;
-  state.provider = model.engine.provider;
   describe();
   await showGrid();
   await walk.use(model, chosenLatent);
+  $("own").hidden = !model.files.encoder;
   if (model.files.encoder) await own.use(model, chosenImage);
-  else $("own").hidden = true;
-  const milliseconds = await millisecondsOf(model);
-  files.put(state.precision, milliseconds);
+  const shown = model;
+  const milliseconds = await millisecondsOf(shown);
+  if (shown !== model) return;
+  files.put(shown.files.decoder.precision, milliseconds);
   running(milliseconds);
 }
 
@@ -74,9 +104,14 @@ function describe() {
   $("facts").textContent =
     `A convolutional variational autoencoder of ${shape.image_shape.join(" × ")} images with ` +
     `${shape.latent_dim} latents. It runs in this browser.`;
-  files.show(model.manifest, state.precision);
-  $("provider").value = state.provider;
+  choices();
   running();
+}
+
+/** Show what can be chosen, and what was. */
+function choices() {
+  files.show(model.manifest, model.files.decoder.precision);
+  $("provider").value = model.engine.provider;
 }
 
 function running(milliseconds) {
@@ -90,8 +125,7 @@ async function showGrid() {
   const { seed, start } = state;
   $("seed").value = seed;
   $("back").disabled = start === 0;
-  $("same").textContent =
-    `cvae-edge generate --seed ${seed}${start ? ` --start ${start}` : ""}`;
+  $("same").textContent = `cvae-edge generate --seed ${seed}${start ? ` --start ${start}` : ""}`;
   const shared = new URLSearchParams(
     Object.entries(state).filter(([, value]) => value !== null && value !== 0),
   );
@@ -105,8 +139,10 @@ function fail(error) {
   const sentence = error.message ?? String(error);
   $("error").textContent = sentence;
   $("error").hidden = false;
-  if (!model) $("running").textContent = "";
-  else running();
+  if (model) {
+    choices();
+    running();
+  } else $("running").textContent = "";
   document.body.dataset.error = sentence;
 }
 
@@ -122,13 +158,15 @@ function listen() {
     return show();
   };
   $("seed").addEventListener("change", ({ target }) => go({ seed: whole(target.value), start: 0 }));
-  $("dice").addEventListener("click", () => go({ seed: Math.floor(Math.random() * 1e6), start: 0 }));
+  $("dice").addEventListener("click", () =>
+    go({ seed: Math.floor(Math.random() * 1e6), start: 0 }),
+  );
   $("back").addEventListener("click", () => go({ start: Math.max(0, state.start - grid.count) }));
   $("next").addEventListener("click", () => go({ start: state.start + grid.count }));
   $("provider").addEventListener("change", ({ target }) => change({ provider: target.value }));
   $("measure").addEventListener("click", async ({ target }) => {
     target.disabled = true;
-    await files.measure(BUNDLE, { executionProviders: [state.provider] }).catch(fail);
+    await files.measure(bundle, { executionProviders: [model.engine.provider] }).catch(fail);
     target.disabled = false;
   });
 }

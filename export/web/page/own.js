@@ -47,7 +47,10 @@ export class Own {
   }
 
   #take(image) {
-    const bytes = { data: Uint8Array.from(image.data, (v) => Math.round(255 * v)), shape: image.shape };
+    const bytes = {
+      data: Uint8Array.from(image.data, (v) => Math.round(255 * v)),
+      shape: image.shape,
+    };
     const canvas = document.createElement("canvas");
     paint(canvas, bytes);
     this.drawing.show(canvas);
@@ -82,17 +85,22 @@ export class Own {
 
 function words(model, bounds) {
   const [score, reconstruction, kl] = [bounds.elbo_at_mean, bounds.reconstruction, bounds.kl].map(
-    ([value]) => value.toFixed(1).replace("-", "−"),
+    ([value]) => rounded(value),
   );
   const big = document.createElement("strong");
   big.textContent = `${score} ${model.unit}`;
-  const psnr = bounds.squared_error
-    ? ` The reconstruction's PSNR is ${(-10 * Math.log10(bounds.squared_error[0])).toFixed(1)} dB.`
-    : "";
+  const sentences = [` is log p(x|z) ${reconstruction} less KL ${kl}.`];
   const elbo = model.files.decoder?.elbo;
-  const usual = Number.isFinite(elbo)
-    ? ` Test images had ${elbo.toFixed(1).replace("-", "−")} on average; far lower is unlike them.`
-    : "";
-  const parts = `is log p(x|z) ${reconstruction} less KL ${kl}.`;
-  return [big, ` ${parts}${usual}${psnr}`];
+  if (Number.isFinite(elbo)) {
+    sentences.push(`Test images had ${rounded(elbo)} on average; far lower is unlike them.`);
+  }
+  if (bounds.squared_error) {
+    const decibels = -10 * Math.log10(Math.max(bounds.squared_error[0], 1e-12));
+    sentences.push(`The reconstruction's PSNR is ${rounded(decibels)} dB.`);
+  }
+  return [big, sentences.join(" ")];
+}
+
+function rounded(value) {
+  return value.toFixed(1).replace("-", "−");
 }
