@@ -122,14 +122,22 @@ async function scoreAfter(page, file) {
   return Number(await changed(score, before));
 }
 
-/** Draw a stroke: Space puts the pen down, an arrow key moves it. */
+/** Draw with the keyboard, where Space puts the pen down and arrow keys move it; then by pointer. */
 async function draw(page) {
   await page.click("#clear");
   const empty = await picture(page, "#pad");
   await page.focus("#pad");
   await page.keyboard.press("Space");
   for (let i = 0; i < 5; i++) await page.keyboard.press("ArrowDown");
-  return (await picture(page, "#pad")) !== empty;
+  const byKeys = await picture(page, "#pad");
+  const { x, y, width, height } = await (await page.$("#pad")).boundingBox();
+  await page.mouse.move(x + width / 4, y + height / 4);
+  await page.mouse.down();
+  await page.mouse.move(x + width / 4, y + (3 * height) / 4, { steps: 4 });
+  await page.mouse.up();
+  const byPointer = await picture(page, "#pad");
+  await changed(() => page.$eval("#score", (element) => element.dataset.score), undefined);
+  return byKeys !== empty && byPointer !== byKeys;
 }
 
 function picture(page, selector) {
