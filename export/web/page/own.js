@@ -90,6 +90,11 @@ function words(model, bounds) {
   const big = document.createElement("strong");
   big.textContent = `${score} ${model.unit}`;
   const sentences = [` is log p(x|z) ${reconstruction} less KL ${kl}.`];
+  if (model.manifest.likelihood.name === "logistic") {
+    const values = model.imageShape.reduce((product, side) => product * side, 1);
+    const bits = -bounds.elbo_at_mean[0] / (values * Math.LN2);
+    sentences.push(`That is ${bits.toFixed(2)} bits per dimension.`);
+  }
   const elbo = model.files.decoder?.elbo;
   if (Number.isFinite(elbo)) {
     sentences.push(`Test images had ${rounded(elbo)} on average; far lower is unlike them.`);
