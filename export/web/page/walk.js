@@ -58,7 +58,7 @@ export class Walk {
   #slide(input) {
     this.#stop();
     this.#z[Number(input.dataset.latent)] = Number(input.value);
-    input.nextElementSibling.textContent = Number(input.value).toFixed(1);
+    input.nextElementSibling.textContent = words(Number(input.value));
     this.draw();
   }
 
@@ -67,7 +67,7 @@ export class Walk {
     for (const input of this.#z ? this.inputs : []) {
       const value = this.#z[Number(input.dataset.latent)];
       input.value = value;
-      input.nextElementSibling.textContent = value.toFixed(1);
+      input.nextElementSibling.textContent = words(value);
     }
   }
 
@@ -100,6 +100,10 @@ export class Walk {
       }
     }
   }
+}
+
+function words(value) {
+  return value.toFixed(1).replace("-0.0", "0.0").replace("-", "−");
 }
 
 function ease(t) {
