@@ -42,6 +42,7 @@ SCRIPTS = {
     "quantization": Script("RUN BUNDLE", "--images 50"),
     "tuning": Script("RUN", "--epochs 0.01 --images 50"),
     "runtime": Script("BUNDLE", "--rounds 1"),
+    "web": Script("BUNDLE", "--rounds 1"),
     "recipes": Script("fast", "--epochs 1"),
     "kills": Script("", "--tries 1 --only train"),
     "full_disk": Script("", "--only score-s.csv"),

@@ -17,11 +17,13 @@ from typing import Any
 import record
 from footprint import table as footprint_table
 from inference_report import best_table
+from web import table as web_table
 
 README = Path(__file__).parents[1] / "README.md"
 MACHINES = (  # whose figures the README states: the first that has them
     "amd-epyc-x86-64-family-25-model-17-avx2-2-cores",
     "amd-epyc-x86-64-avx2-2-cores",
+    "intel-r-xeon-r-processor-x86-64-family-6-model-207-avx2-avx512f-avx512-vnni-avx-vnni-2-cores",
 )
 Results = dict[str, Any]
 _BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
@@ -154,6 +156,16 @@ def cold_start(cold_start: Results) -> str:
     return record.markdown_table(columns, rows)
 
 
+def web(web: Results) -> str:
+    versions = web["versions"]
+    text = (
+        f"In Chromium {versions['chromium'].split('.')[0]} with onnxruntime-web "
+        f"{versions['onnxruntime-web']}, WebAssembly, one thread, served from the same machine; "
+        f"each of {web['rounds']} rounds is a new browser with an empty cache, {web['priority']}."
+    )
+    return f"{web_table(web, goals=False)}\n{textwrap.fill(text, 100)}\n"
+
+
 def footprint(footprint: Results) -> str:
     return footprint_table(footprint["installations"])
 
@@ -193,6 +205,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         inference,
         device,
         cold_start,
+        web,
         footprint,
         scaling,
         training,

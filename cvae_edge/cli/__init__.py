@@ -20,6 +20,7 @@ from cvae_edge.cli import (
     doctor,
     exporting,
     importing,
+    kit,
     quickstart,
     training,
 )
@@ -43,7 +44,7 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
-for _commands in (quickstart, training, importing, exporting, device, benchmarking, doctor):
+for _commands in (quickstart, training, importing, exporting, device, benchmarking, kit, doctor):
     _commands.register(app)
 
 

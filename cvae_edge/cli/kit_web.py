@@ -1,0 +1,37 @@
+"""The command that makes a page which runs a bundle in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, say
+
+
+def web(
+    target: Path | None = typer.Argument(None, metavar="[BUNDLE]", help=BUNDLE_HELP),
+    bundle: Path | None = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP),
+    out: Path = typer.Option(Path("kits/web"), help="The folder to make."),
+    onnxruntime_web: Path | None = typer.Option(
+        None, help="What npm pack onnxruntime-web gave, its folder, or a node_modules folder."
+    ),
+    trust: bool = TRUST,
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Make a folder that shows a bundle in a browser, from any web server, offline."""
+    from cvae_edge.kits.onnxruntime_web import pinned
+    from cvae_edge.kits.web import make_web_kit
+    from cvae_edge.runtime.source import open_bundle
+
+    kit = make_web_kit(open_bundle(target or bundle, trust), out, onnxruntime_web)
+    if json:
+        print_json({**kit._asdict(), "folder": str(kit.folder)})
+        return
+    say(f"{kit.folder}: a page with {', '.join(kit.files)}, {kit.size_bytes / 1e6:.1f} MB")
+    if not kit.complete:
+        say(
+            f"It still needs onnxruntime-web: {pinned().command}, then this command again with "
+            f"--onnxruntime-web onnxruntime-web-{pinned().version}.tgz"
+        )
+    say(f"See it: python -m http.server -d {kit.folder}, then http://localhost:8000")
