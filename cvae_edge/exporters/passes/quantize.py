@@ -10,6 +10,7 @@ beyond their range, which change nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from cvae_edge.exporters.passes.kinds import is_linear, is_moving
 from cvae_edge.exporters.passes.layers import FakeQuantize, output_axes, rewrite_linear
 
 Range = tuple[float, float]
+_KEPT = 1 << 25  # values of one activation that are kept
 _CONVOLUTIONS = (layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D)
 
 
@@ -51,17 +53,33 @@ def marked(model: keras.Model, scheme: Scheme) -> dict[str, keras.KerasTensor]:
     return found
 
 
-def observe(model: keras.Model, inputs: Mapping[str, Array], batch: int = 100) -> dict[str, Array]:
-    """Return every activation of ``model`` that computes something, by name, on ``inputs``."""
+def observe(model: keras.Model, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Return every activation of ``model`` that computes something, by name, on ``inputs``.
+
+    Of images too large to keep all of them, (pixels, channels): each channel's extremes, and a
+    sample of the others.
+    """
     graph = Graph(model)
     tensors = {t.name if maker is None else maker.layer.name: t for maker, t in _activations(graph)}
     watched = keras.Model({t.name: t for t in graph.inputs}, tensors)
+    sizes = {name: int(np.prod(t.shape[1:])) for name, t in tensors.items()}
     n = len(next(iter(inputs.values())))
-    parts = [
-        watched({name: value[low : low + batch] for name, value in inputs.items()})
-        for low in range(0, n, batch)
-    ]
-    return {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in tensors}
+    batch = max(1, min(100, _KEPT // sum(sizes.values())))
+    parts: dict[str, list[Array]] = {name: [] for name in tensors}
+    for low in range(0, n, batch):
+        given = watched({name: value[low : low + batch] for name, value in inputs.items()})
+        for name, share in ((name, _KEPT / (sizes[name] * n)) for name in tensors):
+            parts[name].append(_sample(np.asarray(given[name]), share))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _sample(values: Array, share: float) -> Array:
+    """Return (pixels, channels): a share of (n, h, w, c), extremes too; or all, as they are."""
+    if share >= 1 or values.ndim != 4:
+        return values
+    pixels = values.reshape(-1, values.shape[-1])
+    some = np.random.default_rng(0).integers(len(pixels), size=math.ceil(share * len(pixels)))
+    return pixels[np.concatenate([some, pixels.argmax(axis=0), pixels.argmin(axis=0)])]
 
 
 def mark(

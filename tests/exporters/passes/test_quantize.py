@@ -120,6 +120,33 @@ def test_the_simulation_computes_what_the_file_does(name: str, format: str, lowe
     check_simulation(name, format, "int8", lowering, steps)
 
 
+def test_of_large_images_the_extremes_of_each_channel_and_a_sample_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = prepared("normalized")
+    values = inputs(model, 30)
+    whole = observe(model, values)
+    most = max(v.size for v in whole.values() if v.ndim == 4) // 4
+    monkeypatch.setattr("cvae_edge.exporters.passes.quantize._KEPT", most)
+    some = observe(model, values)
+    thinned = [name for name in whole if some[name].shape != whole[name].shape]
+    assert 2 <= len(thinned) < len(whole)
+    for name, v in whole.items():
+        channels = v.shape[-1]
+        assert some[name].size <= 2 * most + 30 * 2 * channels * channels
+        for extreme in (np.max, np.min):
+            np.testing.assert_allclose(  # batches of other sizes round otherwise
+                extreme(some[name].reshape(-1, channels), axis=0),
+                extreme(v.reshape(-1, channels), axis=0),
+                rtol=1e-5,
+            )
+    for a, b in zip(
+        equalize(model, whole, 0.5).get_weights(), equalize(model, some, 0.5).get_weights(),
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_allclose(a, b, rtol=1e-5)
+
+
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
 def test_so_it_does_with_kernels_of_4_bits(format: str) -> None:
     check_simulation("dense", format, "int4", TARGETS[format].lowerings["int4"], 1.0)
