@@ -79,7 +79,8 @@ def _sample(values: Array, share: float) -> Array:
         return values
     pixels = values.reshape(-1, values.shape[-1])
     some = np.random.default_rng(0).integers(len(pixels), size=math.ceil(share * len(pixels)))
-    return pixels[np.concatenate([some, pixels.argmax(axis=0), pixels.argmin(axis=0)])]
+    kept: Array = pixels[np.concatenate([some, pixels.argmax(axis=0), pixels.argmin(axis=0)])]
+    return kept
 
 
 def mark(
