@@ -102,8 +102,11 @@ def _contents(bundle: Bundle, model: CModel, files: Mapping[str, bytes]) -> dict
 
 def _facts(manifest: Manifest, model: CModel, files: Mapping[str, bytes]) -> dict[str, str]:
     calls = {
+        "encoder": [
+            "float mean[CVAE_LATENT_DIM], logvar[CVAE_LATENT_DIM];",
+            "cvae_encode(pixels, mean, logvar);",
+        ],
         "decoder": ["cvae_generate(0, 0, pixels); /* seed, image */"],
-        "encoder": ["cvae_encode(pixels, mean, logvar); /* CVAE_LATENT_DIM floats each */"],
     }
     lines = [line for role in files for line in calls[role]]
     if len(files) == len(ROLES):
