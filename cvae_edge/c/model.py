@@ -22,6 +22,8 @@ from cvae_edge.sigmoid import sigmoid
 from cvae_edge.version import __version__
 
 SOURCE, HEADER = "cvae_model.c", "cvae_model.h"
+_CPP_BEGIN = ("#ifdef __cplusplus", 'extern "C" {', "#endif", "")
+_CPP_END = ("#ifdef __cplusplus", "}", "#endif", "")
 _NAME = re.compile("[a-z][a-z0-9_]*")
 
 
@@ -135,6 +137,7 @@ def _header(
         "",
         *(f"#define {name} {value}" for name, value in numbers.items()),
         "",
+        *_CPP_BEGIN,
         "/* Each graph takes its inputs from where these lie, and leaves its outputs there. All",
         " * share one arena: a run overwrites what another graph's run left. */",
         *(f"extern const cvae_tensor {name};" for name in borders),
@@ -144,6 +147,7 @@ def _header(
         "extern const uint8_t cvae_pixel_of_logit[256];",
         "extern const float cvae_likelihood_scale[];",
         "",
+        *_CPP_END,
         "#endif",
     ]
     return "\n".join(lines) + "\n"

@@ -11,6 +11,10 @@
 #define CVAE_MOVE_AXES 6
 #define CVAE_BINARY_AXES 4
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A convolution, of one group, depthwise or transposed; a dense layer is one of one pixel. */
 typedef struct {
     int32_t in_h, in_w, in_c, out_h, out_w, out_c;
@@ -88,5 +92,9 @@ typedef struct {
 
 void cvae_quantize(const float *x, const cvae_tensor *t);
 void cvae_dequantize(const cvae_tensor *t, float *y);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

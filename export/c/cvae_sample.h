@@ -8,6 +8,10 @@
 
 #include "cvae_model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #if CVAE_HAS_DECODER
 /* Draw image `index` of the stream `seed` from the prior. */
 void cvae_generate(uint64_t seed, uint64_t index, uint8_t *pixels);
@@ -28,6 +32,10 @@ void cvae_reconstruct(const uint8_t *pixels, uint64_t seed, uint64_t index, uint
 /* log p(x|z) at the posterior's mean less the KL, in nats: low is unlike the training data. Both
  * graphs compute with integers, the likelihood and the KL in floating point. */
 float cvae_score(const uint8_t *pixels);
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

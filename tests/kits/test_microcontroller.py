@@ -89,6 +89,21 @@ def test_it_runs_on_an_emulated_device(kit: Path, cpu: str) -> None:
     assert re.search(r"score: -\d+\.\d\d nats", shown)
 
 
+def test_a_program_in_cpp_can_use_it(kit: Path) -> None:
+    if shutil.which("g++") is None or shutil.which("gcc") is None:
+        pytest.skip("g++ is not installed")
+    (kit / "main.cpp").write_text(
+        '#include "cvae_noise.h"\n#include "cvae_sample.h"\nstatic uint8_t pixels[CVAE_PIXELS];\n'
+        "int main() { cvae_generate(0, 0, pixels); return cvae_decoder_z.count != 4; }\n"
+    )
+    parts = [f"cvae_{name}.c" for name in ("model", "kernels", "noise", "sample")]
+    subprocess.run(["gcc", "-std=c99", "-c", *parts], cwd=kit, check=True)
+    objects = [Path(part).with_suffix(".o").name for part in parts]
+    command = ["g++", "-Wall", "-Wextra", "-Werror", "main.cpp", *objects, "-o", "main"]
+    subprocess.run(command, cwd=kit, check=True)
+    subprocess.run(["./main"], cwd=kit, check=True)
+
+
 def test_its_readme_says_what_the_model_takes(kit: Path) -> None:
     text = (kit / "README.md").read_text()
     arena = re.search("CVAE_ARENA_BYTES (\\d+)", (kit / "cvae_model.h").read_text())
