@@ -43,6 +43,7 @@ SCRIPTS = {
     "tuning": Script("RUN", "--epochs 0.01 --images 50"),
     "runtime": Script("BUNDLE", "--rounds 1"),
     "web": Script("BUNDLE", "--rounds 1"),
+    "microcontroller": Script("", "--cases 2 --only integers memory"),
     "recipes": Script("fast", "--epochs 1"),
     "kills": Script("", "--tries 1 --only train"),
     "full_disk": Script("", "--only score-s.csv"),

@@ -11,14 +11,12 @@ size of its arena.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 from pathlib import Path
 from typing import Any
 
 import record
 from quantization_report import quantizer_table
 
-from cvae_edge.quiet import quiet
 from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
@@ -32,6 +30,7 @@ from cvae_edge.exporters.measurement import Elbos  # noqa: E402
 from cvae_edge.exporters.naive import NAIVE  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
+from cvae_edge.kits.tflite_micro import measure_arena  # noqa: E402
 from cvae_edge.runtime.timing import Call, make_call, median_microseconds  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
 
@@ -94,32 +93,12 @@ def speeds(bundle: Bundle, subject: Subject, z: Any) -> dict[str, float]:
 
 def arenas(subject: Subject) -> dict[str, int]:
     """By the decoder's lowering, the arena of its int8 file in TFLite Micro, where installed."""
-    if not importlib.util.find_spec("tflite_micro"):
-        return {}
     kind = Kind("decoder", "tflite", "int8")
-    return {
-        lowering: arena(Builder(subject, Settings(lowering=lowering)).build(kind).content)
+    sizes = {
+        lowering: measure_arena(Builder(subject, Settings(lowering=lowering)).build(kind).content)
         for lowering in ("polyphase", "subpixel")
     }
-
-
-def arena(content: bytes) -> int:
-    """The smallest arena, to 256 bytes, that TFLite Micro runs the file in."""
-    from tflite_micro import runtime
-
-    def runs(size: int) -> bool:
-        try:
-            with quiet():
-                runtime.Interpreter.from_bytes(content, arena_size=size).invoke()
-        except (RuntimeError, ValueError):
-            return False
-        return True
-
-    low, high = 1 << 10, 1 << 20
-    while high - low > 256:
-        middle = (low + high) // 2
-        low, high = (low, middle) if runs(middle) else (middle, high)
-    return high
+    return {lowering: size for lowering, size in sizes.items() if size is not None}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import record
 from footprint import table as footprint_table
 from inference_report import best_table
+from microcontroller_report import summary
 from web import table as web_table
 
 README = Path(__file__).parents[1] / "README.md"
@@ -105,6 +106,10 @@ def tflite(lowering: Results, quantization: Results) -> str:
     )
     table = record.markdown_table(("", *(p.replace("_", " ") for p in precisions)), rows)
     return f"{table}\n{textwrap.fill(text, 100)}\n"
+
+
+def microcontroller(microcontroller: Results) -> str:
+    return summary(microcontroller)
 
 
 def architectures(lowering: Results) -> str:
@@ -201,6 +206,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         files,
         tuning,
         tflite,
+        microcontroller,
         architectures,
         inference,
         device,

@@ -23,7 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: Path = typer.Argument(DEFAULT_RUN, help="A run folder."),
-    format: str = typer.Option("all", help="onnx, tflite, both with a comma, or all."),
+    format: str = typer.Option(
+        "onnx,tflite", help="Some of onnx, tflite and c (for devices without a runtime), or all."
+    ),
     fused: bool = typer.Option(True, help="Also reconstruct: both halves in one file."),
     quantize: str = typer.Option(
         "float16,dynamic,int8",
@@ -52,9 +54,9 @@ def export(
     need_tensorflow()
     from cvae_edge.cli.report import print_export
     from cvae_edge.exporters import export_bundle
-    from cvae_edge.exporters.targets import TARGETS, precisions
+    from cvae_edge.exporters.targets import formats, precisions
 
-    formats = tuple(TARGETS) if format == "all" else tuple(format.split(","))
+    asked = formats() if format == "all" else tuple(format.split(","))
     words = () if quantize == "none" else tuple(quantize.split(","))
     wanted = precisions() if quantize == "all" else tuple(_PRECISIONS.get(w, w) for w in words)
     with progress_bar() as bar:
@@ -67,7 +69,7 @@ def export(
         result = export_bundle(
             run,
             out or Path("export") / run.name,
-            formats,
+            asked,
             ("float32", *wanted),
             data=data,
             fused=fused,

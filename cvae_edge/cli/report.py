@@ -28,7 +28,7 @@ def print_bundle(opened: Bundle) -> None:
     """Print a bundle's model, training and artifacts."""
     from cvae_edge.likelihoods import LIKELIHOODS, unit
     from cvae_edge.manifest import ROLES
-    from cvae_edge.runtime.engines import known_formats
+    from cvae_edge.runtime.engines import SOURCES, known_formats
 
     manifest = opened.manifest
     training, likelihood = manifest.training, manifest.likelihood
@@ -51,7 +51,11 @@ def print_bundle(opened: Bundle) -> None:
         if isinstance(training.get(key), int | float)
     ]
     print_table(opened.source, ["model", manifest.name], rows)
-    known = [a for a in manifest.artifacts if a.format in known_formats() and a.role in ROLES]
+    known = [
+        a
+        for a in manifest.artifacts
+        if a.format in SOURCES or (a.format in known_formats() and a.role in ROLES)
+    ]
     print_artifacts("artifacts", known)
     _print_notes(manifest)
     for artifact in manifest.artifacts:

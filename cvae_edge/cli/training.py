@@ -100,7 +100,7 @@ def train(
     )
     run = run_training(out, plan, resume=resume, strategy=strategy)
     print_summary(run)
-    say(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'} --format all")
+    say(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'}")
 
 
 def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default") -> Run:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cvae_edge.bundle import check_output, new_bundle, sha256_of, write_manifest
 from cvae_edge.elbo import loss_budget
-from cvae_edge.errors import ParityError
+from cvae_edge.errors import BundleError, ParityError
 from cvae_edge.exporters import card
 from cvae_edge.exporters.build import Builder, Exported
 from cvae_edge.exporters.measurement import (
@@ -24,6 +24,7 @@ from cvae_edge.exporters.measurement import (
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.exporters.settings import Kind, Settings
 from cvae_edge.exporters.subject import Subject, load_subject
+from cvae_edge.exporters.targets import Derivation
 from cvae_edge.exporters.tune import OnStep, train_on
 from cvae_edge.folders import temporary_files
 from cvae_edge.manifest import GOLDEN, Manifest
@@ -63,7 +64,7 @@ def export_bundle(
     Args:
         run: a run, or its folder; ``import_models`` makes one of Keras models.
         out: the bundle's folder; a bundle that is there stays until the new one is whole.
-        formats: some of ``TARGETS``.
+        formats: some of ``targets.formats()``.
         precisions: beside float32, which is always exported.
         data: where the run's data is now; None for where it was.
         on_stage: called with a few words as each stage begins.
@@ -120,7 +121,7 @@ def export_bundle(
     }
     on_stage("writing the bundle")
     with new_bundle(out) as folder:
-        manifest = _write(folder, out.name, subject, exported, report)
+        manifest = _write(folder, out.name, subject, exported, report, settings.derivations())
     return ExportResult(out, manifest, failures)
 
 
@@ -153,7 +154,12 @@ def _export(
 
 
 def _write(
-    folder: Path, name: str, subject: Subject, exported: list[Exported], report: dict[str, Any]
+    folder: Path,
+    name: str,
+    subject: Subject,
+    exported: list[Exported],
+    report: dict[str, Any],
+    derivations: Sequence[Derivation],
 ) -> Manifest:
     for e in exported:
         write_bytes(folder / e.artifact.file, e.content)
@@ -172,11 +178,37 @@ def _write(
         tools={"cvae-edge": __version__, **{tool: metadata.version(tool) for tool in _TOOLS}},
         report=report,
     )
+    manifest, beside = _derive(folder, manifest, exported, derivations)
     card.write_card(folder, manifest, rows)
-    files = {file: sha256_of(folder / file) for file in _FILES}
+    files = {file: sha256_of(folder / file) for file in (*_FILES, *beside)}
     manifest = manifest._replace(files=files)
     write_manifest(folder, manifest)
     return manifest
+
+
+def _derive(
+    folder: Path,
+    manifest: Manifest,
+    exported: list[Exported],
+    derivations: Sequence[Derivation],
+) -> tuple[Manifest, list[str]]:
+    """Write the files that are made of others; return the names of what stands beside them.
+
+    What cannot be made is named in the report's failures.
+    """
+    contents = {e.artifact.file: e.content for e in exported}
+    beside: list[str] = []
+    for derivation in derivations:
+        try:
+            artifact, content, files = derivation.derive(manifest, contents)
+        except BundleError as error:
+            manifest.report["failures"][derivation.file] = str(error)
+            continue
+        for name, text in {artifact.file: content, **files}.items():
+            write_bytes(folder / name, text)
+        manifest = manifest._replace(artifacts=(*manifest.artifacts, artifact))
+        beside += files
+    return manifest, beside
 
 
 def _write_golden(folder: Path, reference: Reference, exported: list[Exported]) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from cvae_edge.config import require
 from cvae_edge.exporters.passes.lower import LOWERINGS
-from cvae_edge.exporters.targets import TARGETS, precisions
+from cvae_edge.exporters.targets import DERIVATIONS, TARGETS, Derivation, formats, precisions
 from cvae_edge.manifest import ROLES
 
 
@@ -43,7 +43,7 @@ class Settings:
     held_out: int = 2000  # test images that ELBOs are measured on
 
     def __post_init__(self) -> None:
-        for name, known in (("formats", tuple(TARGETS)), ("precisions", precisions())):
+        for name, known in (("formats", formats()), ("precisions", precisions())):
             got = tuple(getattr(self, name))
             require(
                 bool(got) and set(got) <= set(known),
@@ -69,25 +69,36 @@ class Settings:
         There is no ``reconstruct`` of integers: between the halves it takes the exponential of
         logvar, for which 8 bits are too few.
         """
+        wanted = self._wanted()
         return [
             Kind(role, format, precision)
             for precision in precisions()
             for format, target in TARGETS.items()
             for role in ROLES
-            if format in self.formats
+            if (format, precision) in wanted
             and precision in target.precisions
-            and (precision == "float32" or precision in self.precisions)
             and (role != "reconstruct" or (self.fused and precision not in target.schemes))
         ]
 
     def integers(self) -> list[tuple[str, str]]:
         """Return the formats and precisions whose networks compute with integers."""
+        wanted = self._wanted()
         return [
             (format, precision)
             for format, target in TARGETS.items()
             for precision in target.schemes
-            if format in self.formats and precision in self.precisions
+            if (format, precision) in wanted
         ]
+
+    def derivations(self) -> list[Derivation]:
+        """Return the formats to export whose files are made of other files."""
+        return [d for name, d in DERIVATIONS.items() if name in self.formats]
+
+    def _wanted(self) -> set[tuple[str, str]]:
+        """Return formats with precisions: those asked for, and those that others are made of."""
+        asked = {(f, p) for f in self.formats for p in ("float32", *self.precisions)}
+        sources = [derivation.made_of for derivation in self.derivations()]
+        return asked | {(f, p) for f, precision in sources for p in ("float32", precision)}
 
     def lowering_of(self, kind: Kind) -> str:
         """Return how this file's enlarging layers are lowered; an encoder has none."""

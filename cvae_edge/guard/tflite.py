@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Literal, overload
 
 from cvae_edge.guard.flatbuffers import Table
 from cvae_edge.guard.shapes import BATCH, MAX_VALUES, Tensors
@@ -20,8 +21,24 @@ _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 9: 8, 10: 64, 12: 64, 15
 _INTEGERS = {2: "i", 4: "q"}  # types that shapes are given in
 
 
-def check_tflite(content: bytes, model: ModelShape, trusted: bool) -> Tensors | None:
+@overload
+def check_tflite(
+    content: bytes, model: ModelShape, trusted: Literal[False], batch: int = BATCH
+) -> Tensors: ...
+
+
+@overload
+def check_tflite(
+    content: bytes, model: ModelShape, trusted: bool, batch: int = BATCH
+) -> Tensors | None: ...
+
+
+def check_tflite(
+    content: bytes, model: ModelShape, trusted: bool, batch: int = BATCH
+) -> Tensors | None:
     """Return the tensors of a harmless file, None for a trusted one; no file may name another.
+
+    Their shapes are those of ``batch`` images.
 
     Raises:
         ValueError, IndexError, and others: it is damaged, or may do harm.
@@ -45,7 +62,7 @@ def check_tflite(content: bytes, model: ModelShape, trusted: bool) -> Tensors | 
         raise ValueError(f"it must have at most {MAX_NODES} operators, got {len(operators)}")
     made = {i for operator in operators for i in operator.numbers(2, "i")}
     tensors = Tensors(model)
-    _put_given(graph, root.tables(4), data, made, tensors)
+    _put_given(graph, root.tables(4), data, made, tensors, batch)
     codes = [max(code.number(0, "b"), code.number(3, "i")) for code in root.tables(1)]
     for operator in operators:
         place = operator.number(0, "I")
@@ -57,7 +74,12 @@ def check_tflite(content: bytes, model: ModelShape, trusted: bool) -> Tensors | 
 
 
 def _put_given(
-    graph: Table, buffers: list[Table], data: memoryview, made: set[int], tensors: Tensors
+    graph: Table,
+    buffers: list[Table],
+    data: memoryview,
+    made: set[int],
+    tensors: Tensors,
+    batch: int,
 ) -> None:
     """Put the tensors that no operator makes: inputs, and constants that are all there."""
     tensors.put(-1, ())  # an input that is left out
@@ -67,10 +89,10 @@ def _put_given(
         if tensor.number(5, "?") or tensor.table(6) or tensor.number(10, "I"):
             raise ValueError("its tensors must be plain, got a variable, sparse or external one")
         if number in inputs:
-            tensors.put(number, shape and (BATCH, *shape[1:]))
+            tensors.put(number, shape and (batch, *shape[1:]))
         elif number not in made:
             kind = tensor.number(1, "b")
-            there = _buffer(buffers, tensor.number(2, "I"), data)
+            there = buffer_of(buffers, tensor, data)
             count = math.prod(shape)
             bits = 8 * len(there)
             if kind not in _BITS or min(shape, default=0) < 0 or count * _BITS[kind] > bits:
@@ -81,7 +103,9 @@ def _put_given(
             tensors.put(number, shape, values)
 
 
-def _buffer(buffers: list[Table], place: int, data: memoryview) -> memoryview:
+def buffer_of(buffers: list[Table], tensor: Table, data: memoryview) -> memoryview:
+    """Return the bytes of a constant tensor."""
+    place = tensor.number(2, "I")
     if place >= len(buffers):
         raise ValueError("a tensor must have a buffer")
     offset, size = buffers[place].number(1, "Q"), buffers[place].number(2, "Q")

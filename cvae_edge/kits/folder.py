@@ -35,10 +35,16 @@ def new_kit(folder: Path, kind: str) -> Iterator[Path]:
 
 
 def sources(kind: str) -> Path:
-    """Return the folder of a kit's sources, in an installed package or in a clone."""
+    """Return the folder of a kit's sources, or of C's, in an installed package or in a clone."""
     package = Path(__file__).parents[1]
     installed = package / "kits" / "sources" / kind
     return installed if installed.is_dir() else package.parent / "export" / kind
+
+
+def read_sources(kind: str) -> dict[str, bytes]:
+    """Return the files of a folder of sources that has no folders in it, by name."""
+    files = sorted(f for f in sources(kind).iterdir() if f.is_file())
+    return {file.name: file.read_bytes() for file in files}
 
 
 def _check_output(folder: Path, kind: str) -> None:

@@ -52,6 +52,7 @@ def tiny_bundle(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         export_bundle(
             tiny_run,
             out,
+            formats=("onnx", "tflite", "c"),
             precisions=("float32", "float16", "dynamic_range", "int8"),
             calibration_samples=100,
             held_out=100,

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from cvae_edge.exporters.targets import onnx, tflite
-from cvae_edge.exporters.targets.target import File, Target
+from cvae_edge.exporters.targets import c, onnx, tflite
+from cvae_edge.exporters.targets.target import Derivation, Derived, File, Target
 
-__all__ = ["TARGETS", "File", "Target", "precisions", "register"]
+__all__ = [
+    "DERIVATIONS",
+    "TARGETS",
+    "Derivation",
+    "Derived",
+    "File",
+    "Target",
+    "formats",
+    "precisions",
+    "register",
+]
 
 TARGETS: dict[str, Target] = {}
+DERIVATIONS: dict[str, Derivation] = {c.DERIVATION.name: c.DERIVATION}
 
 
 def register(target: Target) -> None:
     """Add a target, or replace the one of its name."""
     TARGETS[target.name] = target
+
+
+def formats() -> tuple[str, ...]:
+    """Return every format that can be exported."""
+    return (*TARGETS, *DERIVATIONS)
 
 
 def precisions() -> tuple[str, ...]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cvae_edge.codec import Graph
 from cvae_edge.exporters.passes.quantize import Scheme
-from cvae_edge.manifest import Artifact, Tensor
+from cvae_edge.manifest import Artifact, Manifest, Tensor
 
 
 @dataclass(frozen=True)
@@ -41,3 +41,22 @@ class Target:
     schemes: Mapping[str, Scheme] = field(default_factory=dict)  # by precision of integers
     count_operators: Callable[[bytes], dict[str, Any]] | None = None
     plain: Callable[[Artifact, bytes], Graph] | None = None  # on the engine's plain kernels
+
+
+class Derived(NamedTuple):
+    """A file that was made of a bundle's others."""
+
+    artifact: Artifact
+    content: bytes
+    files: Mapping[str, bytes]  # what stands beside it, by name
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A format whose file is made of another target's files, all at once."""
+
+    name: str
+    made_of: tuple[str, str]  # a target and a precision of it
+    # derive(manifest, contents by name): the manifest has the artifacts there are until then
+    derive: Callable[[Manifest, Mapping[str, bytes]], Derived]
+    file: str

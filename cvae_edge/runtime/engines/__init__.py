@@ -32,6 +32,10 @@ class Engine(NamedTuple):
 
 
 ENGINES: dict[str, Engine] = {}
+SOURCES = {  # formats that are compiled and not run here, and what does that
+    "c": "C is compiled for a device: cvae-edge kit microcontroller makes a project of the bundle, "
+    "and its make check compares integers",
+}
 _ONNX_PROVIDERS = ("cpu", "cuda", "tensorrt", "coreml", "directml", "xnnpack")
 
 
@@ -72,6 +76,8 @@ def find_engine(format: str, provider: str = "cpu") -> Engine:
     Raises:
         ConfigError: there is no such engine.
     """
+    if format in SOURCES:
+        raise ConfigError(SOURCES[format])
     of_format = [engine for engine in ENGINES.values() if engine.format == format]
     for engine in of_format:
         if provider in engine.providers:

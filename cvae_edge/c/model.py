@@ -1,0 +1,153 @@
+"""One C source and one header for all of a bundle's int8 graphs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from cvae_edge.c.integers import dequantized, quantized
+from cvae_edge.c.layout import Layout
+from cvae_edge.c.simplify import simplify
+from cvae_edge.c.source import Source, number
+from cvae_edge.c.tflite_graph import Tensor, read_graph
+from cvae_edge.errors import BundleError
+from cvae_edge.images import to_pixels
+from cvae_edge.likelihoods import LIKELIHOODS
+from cvae_edge.manifest import Manifest
+from cvae_edge.preprocess import prepare
+from cvae_edge.sigmoid import sigmoid
+from cvae_edge.version import __version__
+
+SOURCE, HEADER = "cvae_model.c", "cvae_model.h"
+_CPP_BEGIN = ("#ifdef __cplusplus", 'extern "C" {', "#endif", "")
+_CPP_END = ("#ifdef __cplusplus", "}", "#endif", "")
+_NAME = re.compile("[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class CModel:
+    """The text of cvae_model.c and cvae_model.h, and what they take."""
+
+    source: str
+    header: str
+    arena_bytes: int  # of RAM, for all graphs, their inputs and outputs included
+    constant_bytes: int  # of flash: weights, multipliers, tables
+
+
+def write_c(manifest: Manifest, files: Mapping[str, bytes]) -> CModel:
+    """Write a model's graphs as C.
+
+    Args:
+        manifest: the bundle's: shapes, pixels, likelihood.
+        files: int8 TFLite files by role.
+
+    Raises:
+        BundleError: a file is damaged, or has an operator that C has no kernel for.
+    """
+    if not files:
+        raise BundleError(
+            f"{manifest.name} must have int8 TFLite files, of which C is made: export it with "
+            "--format tflite --quantize int8"
+        )
+    layouts = {role: _layout(role, content, manifest) for role, content in files.items()}
+    source = Source()
+    for role, (_, layout) in layouts.items():
+        source.graph(role, layout)
+    borders: dict[str, tuple[Tensor, int]] = {}
+    for role, (names, layout) in layouts.items():
+        for name, tensor in names.items():
+            borders[f"cvae_{role}_{name}"] = layout.border(tensor)
+    _add_tables(source, manifest, {name: tensor for name, (tensor, _) in borders.items()})
+    arena = max(layout.arena_bytes for _, layout in layouts.values())
+    about = f"/* Written by cvae-edge {__version__}. cvae_sample.h says how it is used. */"
+    lines = [
+        about, f'#include "{HEADER}"', "",
+        # A union, because C99 has no other way to say how bytes are aligned.
+        f"static union {{ int32_t words[{-(-arena // 4)}]; int8_t bytes[{arena}]; }} cvae_arena;",
+        "", *source.lines,
+        *(_definition(name, *border) for name, border in borders.items()),
+    ]  # fmt: skip
+    header = _header(about, manifest, [*layouts], [*borders], arena)
+    return CModel("\n".join(lines) + "\n", header, arena, source.constant_bytes)
+
+
+def _layout(role: str, content: bytes, manifest: Manifest) -> tuple[dict[str, int], Layout]:
+    file = f"{role}.int8.tflite"
+    try:
+        graph = simplify(read_graph(file, content, manifest.model))
+        names = {**graph.inputs, **graph.outputs}
+        wrong = [name for name in (role, *names) if not _NAME.fullmatch(name)]
+        if wrong:
+            raise ValueError(f"names in C must be of small letters and digits, got {wrong[0]!r}")
+        return names, Layout(graph)
+    except BundleError:
+        raise
+    except Exception as error:  # a file that nobody vouches for may be wrong in any way
+        reason = str(error) if isinstance(error, ValueError) else f"it is damaged, {error!r}"
+        raise BundleError(f"{file} cannot be made into C: {reason}") from error
+
+
+def _add_tables(source: Source, manifest: Manifest, borders: Mapping[str, Tensor]) -> None:
+    """Add what turns pixels into integers, integers into pixels, and the likelihood's scale."""
+    source.lines += [""]
+    if x := borders.get("cvae_encoder_x"):
+        pixels = prepare(np.arange(256, dtype=np.uint8), manifest.pixels.binarize)
+        table = quantized(pixels, x.scale, x.zero_point)
+        source.array("cvae_input_of_pixel", table, static=False)
+    if logits := borders.get("cvae_decoder_x_logits"):
+        integers = np.arange(-128, 128)
+        probabilities = sigmoid(dequantized(integers, logits.scale, logits.zero_point))
+        source.array("cvae_pixel_of_logit", to_pixels(probabilities), static=False)
+    if manifest.likelihood.scale:
+        scale = np.array(manifest.likelihood.scale, np.float32)
+        source.array("cvae_likelihood_scale", scale, static=False)
+    source.lines += [""]
+
+
+def _definition(name: str, tensor: Tensor, offset: int) -> str:
+    fields = f"cvae_arena.bytes + {offset}, {tensor.count}, {number(tensor.scale)}"
+    return f"const cvae_tensor {name} = {{{fields}, {tensor.zero_point}}};"
+
+
+def _header(
+    about: str, manifest: Manifest, roles: list[str], borders: list[str], arena: int
+) -> str:
+    height, width, channels = manifest.model.image_shape
+    likelihood = manifest.likelihood.name
+    if likelihood not in LIKELIHOODS:
+        raise BundleError(f"scores in C need a likelihood of {[*LIKELIHOODS]}, got {likelihood!r}")
+    numbers = {
+        "CVAE_HEIGHT": height, "CVAE_WIDTH": width, "CVAE_CHANNELS": channels,
+        "CVAE_PIXELS": height * width * channels, "CVAE_LATENT_DIM": manifest.model.latent_dim,
+        "CVAE_BINARY": int(manifest.pixels.binarize != "none"),
+        **{f"CVAE_{name.upper()}": i for i, name in enumerate(LIKELIHOODS)},
+        "CVAE_LIKELIHOOD": f"CVAE_{likelihood.upper()}",
+        **{f"CVAE_HAS_{role.upper()}": int(role in roles) for role in ("encoder", "decoder")},
+        "CVAE_ARENA_BYTES": arena,
+    }  # fmt: skip
+    lines = [
+        about,
+        "#ifndef CVAE_MODEL_H",
+        "#define CVAE_MODEL_H",
+        "",
+        '#include "cvae_kernels.h"',
+        "",
+        *(f"#define {name} {value}" for name, value in numbers.items()),
+        "",
+        *_CPP_BEGIN,
+        "/* Each graph takes its inputs from where these lie, and leaves its outputs there. All",
+        " * share one arena: a run overwrites what another graph's run left. */",
+        *(f"extern const cvae_tensor {name};" for name in borders),
+        *(f"void cvae_{role}_run(void);" for role in roles),
+        "",
+        "extern const int8_t cvae_input_of_pixel[256];",
+        "extern const uint8_t cvae_pixel_of_logit[256];",
+        "extern const float cvae_likelihood_scale[];",
+        "",
+        *_CPP_END,
+        "#endif",
+    ]
+    return "\n".join(lines) + "\n"

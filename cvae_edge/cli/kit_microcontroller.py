@@ -1,0 +1,32 @@
+"""The command that makes a C project for devices without an operating system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cvae_edge.cli.output import BUNDLE_HELP, print_json, say
+
+
+def microcontroller(
+    target: Path | None = typer.Argument(None, metavar="[BUNDLE]", help=BUNDLE_HELP),
+    bundle: Path | None = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP),
+    out: Path = typer.Option(Path("kits/microcontroller"), help="The folder to make."),
+    flash: int | None = typer.Option(None, help="Bytes of flash that the device has."),
+    ram: int | None = typer.Option(None, help="Bytes of RAM that the device has."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Make a C99 project of a bundle: the model, a self-test, a Makefile, and what it takes."""
+    from cvae_edge.kits.microcontroller import make_microcontroller_kit
+    from cvae_edge.runtime.source import open_bundle
+
+    kit = make_microcontroller_kit(open_bundle(target or bundle), out, flash, ram)
+    if json:
+        print_json({**kit._asdict(), "folder": str(kit.folder)})
+        return
+    say(
+        f"{kit.folder}: {', '.join(kit.files)} in C, {kit.flash_bytes:,} bytes of flash and "
+        f"{kit.ram_bytes:,} of RAM; its README.md says of what"
+    )
+    say(f"Next: make -C {kit.folder} check")
