@@ -9,7 +9,9 @@ from typing import Literal
 from cvae_edge.config import require
 from cvae_edge.exporters.passes.lower import LOWERINGS
 from cvae_edge.exporters.targets import TARGETS, precisions
-from cvae_edge.manifest import ROLES
+from cvae_edge.manifest import PRIOR_ROLES, ROLES
+
+LOWERED = ("decoder", "reconstruct")  # roles whose networks enlarge images
 
 
 @dataclass(frozen=True)
@@ -63,22 +65,30 @@ class Settings:
         for name in ("calibration_samples", "held_out"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
 
-    def kinds(self) -> list[Kind]:
-        """Return every file to export, float32 first.
+    def kinds(self, roles: Sequence[str] = ROLES) -> list[Kind]:
+        """Return every file to export of these roles, float32 first.
 
         There is no ``reconstruct`` of integers: between the halves it takes the exponential of
-        logvar, for which 8 bits are too few.
+        logvar, for which 8 bits are too few. Nor has a prior activations of 8 bits, which would
+        cost it nats: one with kernels of 8 bits goes with integers.
         """
         return [
             Kind(role, format, precision)
             for precision in precisions()
             for format, target in TARGETS.items()
-            for role in ROLES
+            for role in roles
             if format in self.formats
             and precision in target.precisions
-            and (precision == "float32" or precision in self.precisions)
+            and precision in self._precisions_of(role, format)
             and (role != "reconstruct" or (self.fused and precision not in target.schemes))
         ]
+
+    def _precisions_of(self, role: str, format: str) -> set[str]:
+        wanted = {"float32", *self.precisions}
+        if role not in PRIOR_ROLES:
+            return wanted
+        integers = set(TARGETS[format].schemes)
+        return (wanted - integers) | ({"dynamic_range"} if wanted & integers else set())
 
     def integers(self) -> list[tuple[str, str]]:
         """Return the formats and precisions whose networks compute with integers."""
@@ -90,8 +100,8 @@ class Settings:
         ]
 
     def lowering_of(self, kind: Kind) -> str:
-        """Return how this file's enlarging layers are lowered; an encoder has none."""
-        if kind.role == "encoder":
+        """Return how this file's enlarging layers are lowered; other roles have none."""
+        if kind.role not in LOWERED:
             return "transposed"
         return (
             TARGETS[kind.format].lowerings[kind.precision]

@@ -149,14 +149,14 @@ def train_on(subject: Subject, epochs: float, on_step: OnStep = lambda done, ste
     """
     pair = Pair(*(with_own_kernels(subject.networks[role]) for role in ("encoder", "decoder")))
     tune(subject, pair, epochs, on_step)
-    return Codec(as_graph(pair.encoder), as_graph(pair.decoder))
+    return subject.with_pair(as_graph(pair.encoder), as_graph(pair.decoder))
 
 
 def _pairings(subject: Subject, pair: Pair) -> Callable[[], dict[str, float]]:
     """Return what measures, by pairing, the ELBO less the trained model's."""
     trained = subject.choosing_elbo(subject.trained)
     encoder, decoder = as_graph(pair.encoder, pair.scope), as_graph(pair.decoder, pair.scope)
-    codecs = {"pair": Codec(encoder, decoder)}
+    codecs = {"pair": subject.with_pair(encoder, decoder)}
     if pair.scheme is not None:
         codecs["encoder"] = subject.with_half("encoder", encoder)
         codecs["decoder"] = subject.with_half("decoder", decoder)
