@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cvae_edge.model_config import (
+    PRIORS,
     WHITE,
     Binarize,
     Fit,
@@ -18,7 +19,6 @@ from cvae_edge.model_config import (
 from cvae_edge.model_config import require as require
 
 KL = Literal["sample", "analytic"]
-PRIORS = ("flow", "standard")
 OWN, IMPORTED = "own", "imported"  # in a preset's place: a pair of one's own, or trained elsewhere
 
 

@@ -9,12 +9,11 @@ from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import BundleError, DependencyError
 from cvae_edge.manifest import PRECISIONS, PRIOR_ROLES, Artifact, Manifest
-from cvae_edge.model_config import require, require_choice
+from cvae_edge.model_config import PRIORS, require, require_choice
 from cvae_edge.runtime.engines import ENGINES, find_engine, is_installed, known_formats
 from cvae_edge.untrusted import is_number
 
 Measure = Callable[[Sequence[Artifact]], Mapping[str, float]]  # microseconds by file
-PRIORS = ("auto", "flow", "standard")  # auto: the learned one, where there is one
 _TIE = 1.15  # times that are closer may change places from one measurement to the next
 
 
@@ -95,13 +94,13 @@ def choose_prior(
         format: of the files.
         precision: of the decoder. Where the prior has no such file, one with kernels of 8 bits goes
             with integers, and else float32.
-        prior: one of ``PRIORS``.
+        prior: flow, standard; or auto, flow where there is one.
 
     Raises:
         ConfigError: another prior.
         BundleError: flow is asked for, and the bundle has none of the format.
     """
-    require_choice("prior", prior, PRIORS)
+    require_choice("prior", prior, ("auto", *PRIORS))
     found = {a.role: a for p in ("float32", "dynamic_range", precision) for a in manifest.artifacts
              if (a.format, a.precision) == (format, p) and _suits(p, precision)}  # fmt: skip
     if prior == "flow" and "prior" not in found:

@@ -16,8 +16,7 @@ from cvae_edge.datasets import Dataset, load_dataset
 from cvae_edge.elbo import Evaluation, evaluate
 from cvae_edge.errors import DataError, RunError
 from cvae_edge.folders import temporary_files
-from cvae_edge.model_config import require_choice
-from cvae_edge.runtime.choose import PRIORS
+from cvae_edge.model_config import PRIORS, require_choice
 from cvae_edge.training.run import Run
 from cvae_edge.training.run_folder import check_data
 
@@ -88,7 +87,7 @@ def evaluate_run(
     Raises:
         RunError: flow is asked for, and there is none.
     """
-    require_choice("prior", prior, PRIORS)
+    require_choice("prior", prior, ("auto", *PRIORS))
     flow = None if prior == "standard" else run.flow()
     if prior == "flow" and flow is None:
         raise RunError(f"{run.folder} has no learned prior: cvae-edge prior {run.folder} fits one")
