@@ -12,6 +12,9 @@ from cvae_edge.cli.output import progress_bar, say
 
 def prior(
     run: Path = typer.Argument(Path("runs/mnist"), help="A finished run, or an imported one."),
+    epochs: int | None = typer.Option(
+        None, help="Of the training images; by default 4 for each of the training's, at most 60."
+    ),
     data: str | None = typer.Option(None, help="Where the run's data is, if it was moved."),
 ) -> None:
     """Fit a learned prior to a finished run, in place of the one that it has."""
@@ -28,7 +31,7 @@ def prior(
             bar.update(task, completed=done, total=steps)
 
         try:
-            fitted = add_prior(Run.open(run), data, on_step)
+            fitted = add_prior(Run.open(run), data, on_step, epochs)
         except Interrupted as interrupted:
             bar.stop()
             say(f"\nStopped; {run} is as it was.", err=True)

@@ -66,16 +66,17 @@ def fit_prior(
     config: TrainConfig,
     on_step: OnStep = lambda done, steps: None,
     asked: Interruption | None = None,
+    epochs: int | None = None,
 ) -> Fitted:
     """Fit a flow to the posteriors of training images; a function of the arguments and the machine.
 
     Args:
         codec: the trained encoder.
         dataset: whose training images it is fitted to, and whose validation images choose.
-        config: of the training; its seed is that of the first weights and of the noise, and fitting
-            takes four passes over the images for each of its epochs, up to 60.
+        config: of the training; its seed is that of the first weights and of the noise.
         on_step: called after each step.
         asked: tells whether a signal asks to stop.
+        epochs: of the training images; None takes four for each of the training's, up to 60.
 
     Raises:
         ConfigError: there is one latent alone.
@@ -85,7 +86,7 @@ def fit_prior(
     tf.config.experimental.enable_op_determinism()
     started, seed = time.monotonic(), config.seed
     posteriors = _encode(codec, dataset.train.images, dataset, seed)
-    epochs = min(_EPOCHS, _SHARE * config.epochs)
+    epochs = epochs or min(_EPOCHS, _SHARE * config.epochs)
     steps = max(_LEAST_STEPS, epochs * len(dataset.train) // _BATCH)
     held_out = dataset.validation.images
     flow = new_flow(posteriors.mean.shape[1], seed)

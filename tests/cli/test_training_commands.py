@@ -378,6 +378,8 @@ def test_a_finished_run_gets_a_prior_and_is_evaluated_with_either(run_cli, tiny_
     gain = found["flow"]["prior_gain"]
     assert found["flow"]["elbo"] - gain == pytest.approx(found["standard"]["elbo"], abs=1e-4)
     assert found["standard"]["prior_gain"] is None
+    none = run_cli("prior", tmp_path / "run", "--epochs", 0)
+    assert (none.code, none.err) == (2, "cvae-edge: epochs must be at least 1, got 0\n")
     missing = run_cli("prior", tmp_path / "elsewhere")
     assert missing.code == 2
     assert "is no run folder" in missing.err
