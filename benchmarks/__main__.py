@@ -41,6 +41,7 @@ SCRIPTS = {
     "lowering": Script("RUN", "--turns 1"),
     "quantization": Script("RUN BUNDLE", "--images 50"),
     "tuning": Script("RUN", "--epochs 0.01 --images 50"),
+    "samples": Script("BUNDLE", "--epochs 1 --images 500"),
     "runtime": Script("BUNDLE", "--rounds 1"),
     "web": Script("BUNDLE", "--rounds 1"),
     "microcontroller": Script("", "--cases 2 --only integers memory"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from cvae_edge.model_config import (
+    PRIORS,
     WHITE,
     Binarize,
     Fit,
@@ -82,6 +83,7 @@ class TrainConfig(Record):
     seed: int = 0
     likelihood: str = "bernoulli"  # of likelihoods.LIKELIHOODS
     clip_norm: float | None = None  # the largest norm of a gradient, all weights together
+    prior: str = "standard"  # of PRIORS: normal, or a flow that is fitted when training has ended
 
     def __post_init__(self) -> None:
         require(is_int(self.epochs, 1), "epochs must be at least 1", self.epochs)
@@ -98,11 +100,12 @@ class TrainConfig(Record):
         require(0 <= self.beta < float("inf"), "beta must be 0 or more", self.beta)
         clip_norm = self.clip_norm
         require(clip_norm is None or clip_norm > 0, "clip_norm must be above 0", clip_norm)
+        require_choice("prior", self.prior, PRIORS)
         require(is_int(self.seed, 0) and self.seed < 2**63, "seed must be in [0, 2^63)", self.seed)
 
 
 RECIPES: dict[str, TrainConfig] = {
-    "seed": TrainConfig(),
+    "seed": TrainConfig(prior="flow"),
     "fast": TrainConfig(
         epochs=15,
         batch_size=25,
@@ -110,6 +113,7 @@ RECIPES: dict[str, TrainConfig] = {
         warmup_epochs=0.5,
         final_rate=0.02,
         average_epochs=5 / 11,  # 1,000 steps on 55,000 images
+        prior="flow",
     ),
     "general": TrainConfig(
         epochs=30,
@@ -119,5 +123,6 @@ RECIPES: dict[str, TrainConfig] = {
         final_rate=0.02,
         average_epochs=0.5,
         clip_norm=1000.0,
+        prior="flow",
     ),
 }

@@ -32,7 +32,7 @@ def reparameterize(mean: Array, logvar: Array, eps: Array) -> Array:
 
 
 def kl_sample(z: Array, logvar: Array, eps: Array) -> Array:
-    """Return log q(z|x) - log p(z), (n,), at z = mean + exp(logvar / 2) * eps."""
+    """Return log q(z|x) - log N(z; 0, I), (n,), at z = mean + exp(logvar / 2) * eps."""
     kl: Array = np.float32(0.5) * (z * z - eps * eps - logvar).sum(axis=1)
     return kl
 
@@ -54,9 +54,11 @@ class Evaluation(NamedTuple):
     iwae: float  # IWAE-k with k = samples (Burda et al. 2016, equation 8)
     iwae_standard_error: float
     reconstruction: float  # log p(x|z)
-    kl: float  # in closed form
+    kl: float  # to the standard normal in closed form, less prior_gain
     psnr: float | None  # of the reconstructions that were drawn, in dB; None for binary pixels
     bits_per_dim: float | None  # -ELBO / (values of an image * log 2), where pixels have 256 levels
+    prior_gain: float | None = None  # what a learned prior adds to the ELBO: its log p(z) less the
+    # standard normal's; None where that is the prior
 
 
 def loss_budget(elbo: float) -> float:
@@ -86,7 +88,9 @@ def image_bounds(
     """Return each image's ``elbo``, ``iwae``, ``reconstruction`` and ``kl``: (n,), float64.
 
     The ELBO is the mean of the k = ``samples`` log-weights log p(x|z) + log p(z) - log q(z|x), the
-    IWAE bound the log of the mean of their exponentials. ``with_error`` adds ``squared_error``, the
+    IWAE bound the log of the mean of their exponentials. The KL is the one to the standard normal
+    in closed form, less the mean of ``Codec.prior_gain``; for a learned prior that mean is there as
+    ``prior_gain``. ``with_error`` adds ``squared_error``, the
     mean over pixels of (x - sigmoid(x_logits))^2. Image i draws the noise of image ``start + i`` of
     stream ``seed``: the batch size changes nothing. Without ``start`` every image draws that of
     image 0, so that its bounds do not depend on its place. Memory is bounded for any k.
@@ -94,7 +98,7 @@ def image_bounds(
     mean, logvar = codec.encode(x)
     drawn, first = (1, 0) if start is None else (len(x), start)
     total = np.zeros(len(x))
-    reconstruction, squared_error = np.zeros(len(x)), np.zeros(len(x))
+    reconstruction, squared_error, gain = (np.zeros(len(x)) for _ in range(3))
     log_sum = np.full(len(x), -np.inf)
     for sample in range(samples):
         eps = noise.standard_normal(drawn, mean.shape[1], seed, first, sample)
@@ -103,16 +107,20 @@ def image_bounds(
         log_px = likelihood.log_prob(x, x_logits).astype(np.float64)
         if with_error:
             squared_error += _squared_error(x, x_logits)
-        log_weight = log_px - kl_sample(z, logvar, eps)
+        gain_sample = codec.prior_gain(z)
+        log_weight = log_px - kl_sample(z, logvar, eps) + gain_sample
         reconstruction += log_px
+        gain += gain_sample
         total += log_weight
         log_sum = np.logaddexp(log_sum, log_weight)
     bounds = {
         "elbo": total / samples,
         "iwae": log_sum - np.log(samples),
         "reconstruction": reconstruction / samples,
-        "kl": kl_analytic(mean, logvar).astype(np.float64),
+        "kl": kl_analytic(mean, logvar).astype(np.float64) - gain / samples,
     }
+    if codec.density is not None:
+        bounds["prior_gain"] = gain / samples
     return {**bounds, "squared_error": squared_error / samples} if with_error else bounds
 
 
@@ -121,13 +129,15 @@ def mean_bounds(
 ) -> dict[str, NDArray[np.float64]]:
     """Return each image's ``elbo_at_mean``, ``reconstruction`` and ``kl``: (n,), float64.
 
-    That is log p(x|z) at the posterior's mean, less the KL in closed form. It has no noise, and is
-    mostly above the ELBO, which is the mean over all z. ``with_error`` is as in ``image_bounds``.
+    That is log p(x|z) at the posterior's mean, less the KL. It has no noise, and is mostly above
+    the ELBO, which is the mean over all z. A learned prior has no KL in closed form: the one to the
+    standard normal, less ``Codec.prior_gain`` at the mean, takes its place, which would be exact if
+    that gain were linear in z. ``with_error`` is as in ``image_bounds``.
     """
     mean, logvar = codec.encode(x)
     x_logits = codec.decode(mean)
     reconstruction = likelihood.log_prob(x, x_logits).astype(np.float64)
-    kl = kl_analytic(mean, logvar).astype(np.float64)
+    kl = kl_analytic(mean, logvar).astype(np.float64) - codec.prior_gain(mean)
     bounds = {"elbo_at_mean": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
     return {**bounds, "squared_error": _squared_error(x, x_logits)} if with_error else bounds
 
@@ -195,4 +205,5 @@ def evaluate(
         kl=float(bounds["kl"].mean()),
         psnr=psnr(float(bounds["squared_error"].mean())) if with_error else None,
         bits_per_dim=bits,
+        prior_gain=float(bounds["prior_gain"].mean()) if "prior_gain" in bounds else None,
     )

@@ -19,7 +19,8 @@ from cvae_edge.preprocess import Pixels
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
-ROLES = ("encoder", "decoder", "reconstruct")
+ROLES = ("encoder", "decoder", "reconstruct", "prior", "density")
+PRIOR_ROLES = ("prior", "density")  # of a learned prior, each the other's inverse
 # in the order in which to list them
 PRECISIONS = ("float32", "float16", "dynamic_range", "int8", "int4")
 _NOTHING: Mapping[str, Any] = MappingProxyType({})  # a default that nobody can fill

@@ -15,6 +15,7 @@ MAX_LATENT_DIM = 1 << 16
 Binarize = Literal["none", "threshold", "draw"]
 Fit = Literal["stretch", "crop", "pad"]
 WHITE = "#ffffff"
+PRIORS = ("flow", "standard")  # a learned one, or the standard normal
 
 
 def require(condition: bool, rule: str, got: object) -> None:

@@ -232,11 +232,11 @@ def test_what_a_later_version_brings_is_kept_and_does_not_matter() -> None:
     content = fields()
     content["artifacts"][0] |= {"format": "coreml", "precision": "int2", "lowering": "winograd"}
     content["artifacts"][0]["inputs"][0]["dtype"] = "bfloat16"
-    content["artifacts"][1] |= {"role": "prior"}
+    content["artifacts"][1] |= {"role": "upscaler"}
     content["likelihood"] = {"name": "mixture", "scale": [], "components": 10}
     manifest = parse(content)
     assert manifest.artifacts[0].format == "coreml"
-    assert manifest.artifacts[1].role == "prior"
+    assert manifest.artifacts[1].role == "upscaler"
     with pytest.raises(BundleError, match="scores need the likelihood 'mixture'"):
         manifest.likelihood.log_prob(None, None)
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from cvae_edge.config import RECIPES, DataConfig, ModelConfig, TrainConfig
@@ -43,7 +45,8 @@ def test_json_that_is_no_record_is_refused(fields):
         ModelConfig.from_dict(fields)
 
 
-def test_the_seeds_recipe_is_the_tutorials():
-    assert RECIPES["seed"] == TrainConfig(
+def test_the_seeds_recipe_is_the_tutorials_and_then_fits_a_prior():
+    tutorial = TrainConfig(
         epochs=100, batch_size=100, learning_rate=1e-4, warmup_epochs=0, final_rate=1.0, kl="sample"
     )
+    assert RECIPES["seed"] == dataclasses.replace(tutorial, prior="flow")

@@ -13,6 +13,7 @@ from cvae_edge.manifest import ROLES as FILE_ROLES
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.memory import require_memory
 from cvae_edge.model_config import require
+from cvae_edge.runtime.choose import choose_prior
 from cvae_edge.runtime.engines import ENGINES, Engine, known_formats, known_providers, load_engine
 from cvae_edge.runtime.parallel import available_cores
 
@@ -137,12 +138,19 @@ def _subjects(manifest: Manifest, role: str) -> list[tuple[Artifact, ...]]:
         ]
     else:
         subjects = [
-            (artifact,) for artifact in of_role["encoder" if role == "encoder" else "decoder"]
+            (*_prior(manifest, artifact, role), artifact)
+            for artifact in of_role["encoder" if role == "encoder" else "decoder"]
         ]
     if not subjects:
         there = ", ".join(a.file for a in manifest.artifacts) or "none"
         raise BundleError(f"{manifest.name} must have files for {role} to measure it, got {there}")
     return subjects
+
+
+def _prior(manifest: Manifest, decoder: Artifact, role: str) -> list[Artifact]:
+    """Return the learned prior that ``generate`` takes beside a decoder."""
+    found = choose_prior(manifest, decoder.format, decoder.precision) if role == "generate" else []
+    return [artifact for artifact in found if artifact.role == "prior"]
 
 
 def _kind(artifact: Artifact) -> tuple[str, str]:

@@ -25,6 +25,9 @@ _PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8
 _FORMAT = typer.Option("auto", help=f"{', '.join(known_formats())}, or auto.")
 _THREADS = typer.Option(None, help="Threads to use; by default all cores.")
 _PROVIDER = typer.Option("cpu", help=f"What files run on: {', '.join(known_providers())}.")
+_PRIOR = typer.Option(
+    "auto", help="Where latents come from: flow (learned), standard (normal), or auto."
+)
 _RESIZE = typer.Option(False, help="Make images of another size fit, as in training.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
@@ -47,11 +50,12 @@ def generate(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    prior: str = _PRIOR,
     trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
-    """Draw images from the prior: the decoder's picture of normal noise."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json)
+    """Draw images from the prior: the decoder's pictures of its latents."""
+    model = _load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_batches
 
     with _counter("generating") as count:
@@ -141,11 +145,12 @@ def interpolate(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    prior: str = _PRIOR,
     trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Decode the latents on the way from one image to another, a row each pair."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json)
+    model = _load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_images
 
     a, b = (_read([name], model, resize) for name in (first, second))
@@ -169,11 +174,12 @@ def score(
     format: str = _FORMAT,
     threads: int | None = _THREADS,
     provider: str = _PROVIDER,
+    prior: str = _PRIOR,
     trust: bool = TRUST,
     json: bool = _JSON,
 ) -> None:
     """Score images in nats: low is unlike what the model was trained on."""
-    model = _load(bundle, precision, format, threads, provider, trust)
+    model = _load(bundle, precision, format, threads, provider, trust, prior=prior)
     from cvae_edge.runtime.scores import fit_threshold, score_images, write_scores
 
     require(
@@ -205,6 +211,7 @@ def _load(
     out: str | None = None,
     json: bool = False,
     endings: tuple[str, ...] = (),
+    prior: str = "auto",
 ) -> EdgeCVAE:
     """Check what can be checked of the options before anything is loaded, then load."""
     if out is not None:
@@ -221,6 +228,7 @@ def _load(
             format=format,
             threads=threads,
             provider=provider,
+            prior=prior,
             trust=trust,
         )
 

@@ -27,6 +27,7 @@ def evaluate(
     format: str = typer.Option("onnx", help="Of a bundle: onnx or tflite."),
     encoder: str = typer.Option("float32", help="Of a bundle: the encoder's precision."),
     decoder: str = typer.Option("float32", help="Of a bundle: the decoder's precision."),
+    prior: str = typer.Option("auto", help="flow (learned), standard (normal), or auto."),
     data: str | None = typer.Option(None, help="Data to use instead of its own."),
     trust: bool = TRUST,
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
@@ -42,12 +43,14 @@ def evaluate(
             bar.update(task, completed=done, total=total)
 
         if (target / MANIFEST).exists():
-            parts = (format, encoder, decoder)
+            parts = (format, encoder, decoder, prior)
             result, likelihood, binarize = _evaluate_files(
                 target, trust, parts, data, samples, seed, on_batch
             )
         else:
-            result, likelihood, binarize = _evaluate_run(target, data, samples, seed, on_batch)
+            result, likelihood, binarize = _evaluate_run(
+                target, prior, data, samples, seed, on_batch
+            )
     nats = unit(likelihood.name, binarize)
     if json:
         print_json({**result._asdict(), "likelihood": likelihood.name, "unit": nats})
@@ -58,7 +61,7 @@ def evaluate(
 def _evaluate_files(
     target: Path,
     trust: bool,
-    parts: tuple[str, str, str],
+    parts: tuple[str, str, str, str],
     data: str | None,
     samples: int,
     seed: int,
@@ -76,6 +79,7 @@ def _evaluate_files(
 
 def _evaluate_run(
     target: Path,
+    prior: str,
     data: str | None,
     samples: int,
     seed: int,
@@ -87,7 +91,7 @@ def _evaluate_run(
 
     run = Run.open(target)
     dataset = load_run_data(run, data)
-    result = evaluate_run(run, dataset, samples, seed, on_batch)
+    result = evaluate_run(run, dataset, samples, seed, on_batch, prior)
     return result, run.likelihood(), dataset.binarize
 
 
@@ -97,6 +101,8 @@ def print_evaluation(title: str, result: Evaluation, unit: str) -> None:
     if result.samples > 1:
         bound = f"{result.iwae:.2f} ± {result.iwae_standard_error:.2f}"
         rows.append((f"IWAE-{result.samples}", bound))
+    if result.prior_gain is not None:
+        rows.append(("ELBO with the standard prior", f"{result.elbo - result.prior_gain:.2f}"))
     rows += [("log p(x|z)", f"{result.reconstruction:.2f}"), ("KL", f"{result.kl:.2f}")]
     if result.bits_per_dim is not None:
         rows.append(("bits per dimension", f"{result.bits_per_dim:.3f}"))

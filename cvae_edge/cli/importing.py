@@ -62,4 +62,4 @@ def import_(
         width=width,
     )
     print_summary(run)
-    say(f"\nNext: cvae-edge export {out}")
+    say(f"\nNext: cvae-edge prior {out}, for better samples; cvae-edge export {out}")

@@ -93,6 +93,8 @@ def make_plan(
     if own is not None:
         vae = _build_own(own, model, training)
         model = dataclasses.replace(model, preset=OWN, latent_dim=vae.latent_dim)
+    if model.latent_dim == 1 and train_options.get("prior") is None:  # it has no halves
+        training = dataclasses.replace(training, prior="standard")
     return Plan(RunConfig(model, data, training), dataset, vae)
 
 

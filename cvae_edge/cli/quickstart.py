@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -40,6 +41,7 @@ def quickstart(
     summary = run.summary or {}
     rows = [
         ("test ELBO, trained model", f"{summary['test_elbo']:.2f} nats"),
+        *_with_standard(summary),
         ("run", f"{_RUN} (training-curve.png, reconstructions.png)"),
         ("bundle", f"{_BUNDLE} (README.md describes it)"),
         ("generated images", _SAMPLES),
@@ -52,6 +54,12 @@ def quickstart(
         "  cvae-edge train     the whole recipe, into runs/mnist\n"
         "  cvae-edge export    every precision, from runs/mnist into export/mnist"
     )
+
+
+def _with_standard(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a row for what the ELBO is without the learned prior; a resumed run may have none."""
+    elbo = summary.get("test_elbo_standard_prior")
+    return [] if elbo is None else [("with the standard prior", f"{elbo:.2f} nats")]
 
 
 def _export() -> None:

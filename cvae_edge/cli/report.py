@@ -42,6 +42,7 @@ def print_bundle(opened: Bundle) -> None:
     ]
     figures = [
         ("test ELBO", "test_elbo", f" {unit(likelihood.name, manifest.pixels.binarize)}"),
+        ("with the standard prior", "test_elbo_standard_prior", ""),
         ("test bits per dimension", "test_bits_per_dim", ""),
         ("test PSNR", "test_psnr", " dB"),
     ]
@@ -93,8 +94,8 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
     ]
     print_table(title, ["file", "lowering", "kB", "nats", "us", "naive us"], rows)
     say(
-        "nats: ELBO against the trained model's. us: one image, one thread, where it was exported; "
-        "naive: the tools' own export."
+        "nats: ELBO against the trained model's; of a prior, its draws' log p(z). us: one image, "
+        "one thread, where it was exported; naive: the tools' own export."
     )
     for artifact in artifacts:
         for note in ("slower", "needs_trust"):

@@ -15,6 +15,7 @@ from cvae_edge.cli.output import print_table, progress_bar, say
 from cvae_edge.cli.planning import Plan, check_options
 from cvae_edge.cli.planning import make_plan as make_plan
 from cvae_edge.cli.planning import parse_size as parse_size
+from cvae_edge.cli.priors import prior as prior_command
 from cvae_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _PIXELS = {"none": "grey or colour", "threshold": "binary (thresholded)", "draw"
 def register(app: typer.Typer) -> None:
     """Add this module's commands to ``app``."""
     app.command()(train)
+    app.command("prior")(prior_command)
     app.command()(evaluate)
 
 
@@ -77,6 +79,9 @@ def train(
     background: str | None = typer.Option(
         None, help="The colour under transparent pixels; by default #ffffff."
     ),
+    prior: str | None = typer.Option(
+        None, help="Where latents come from: flow (learned, the default) or standard (normal)."
+    ),
     strategy: str = typer.Option(
         "default", help="default, mirrored (all GPUs) or multiworker (TF_CONFIG)."
     ),
@@ -84,7 +89,7 @@ def train(
     """Train a model; the defaults train the packaged MNIST to the end into runs/mnist."""
     train_options = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "beta": beta, "kl": kl, "seed": seed, "likelihood": likelihood,
+        "beta": beta, "kl": kl, "seed": seed, "likelihood": likelihood, "prior": prior,
     }  # fmt: skip
     data_options = {
         "source": data, "binarize": binarize, "validation": validation, "channels": channels,
@@ -121,6 +126,7 @@ def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default")
                 on_begin=narrator.on_begin,
                 on_progress=narrator.on_progress,
                 on_epoch=narrator.on_epoch,
+                on_prior=narrator.on_prior,
             )
         except Stopped as stopped:
             bar.stop()
@@ -152,6 +158,11 @@ class _Narrator:
         if not math.isnan(row["validation_elbo"]):
             text += f", on validation images {row['validation_elbo']:.2f}"
         self._say(f"{text} {self._nats}, {row['seconds']:.0f} s")
+
+    def on_prior(self, done: int, steps: int) -> None:
+        if done == 1:
+            self._bar.reset(self._task, description="fitting the prior", note="")
+        self._bar.update(self._task, completed=done, total=steps)
 
     def _say(self, text: str) -> None:
         self._bar.console.print(text, highlight=False, soft_wrap=True)
@@ -194,6 +205,8 @@ def print_summary(run: Run) -> None:
         ("likelihood", " ".join((likelihood.name, *(f"{s:.4g}" for s in likelihood.scale))))
     )
     rows.append(("test ELBO", f"{elbo} {unit(likelihood.name, summary['binarize'])}"))
+    if "test_elbo_standard_prior" in summary:
+        rows.append(("with the standard prior", f"{summary['test_elbo_standard_prior']:.2f}"))
     if "test_bits_per_dim" in summary:
         rows.append(("test bits per dimension", f"{summary['test_bits_per_dim']:.3f}"))
     if "test_psnr" in summary:

@@ -18,7 +18,7 @@ from cvae_edge.exporters.int8 import Plan, make_plan
 from cvae_edge.exporters.passes.kinds import is_known
 from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.passes.quantize import unmarked
-from cvae_edge.exporters.settings import Kind, Settings
+from cvae_edge.exporters.settings import LOWERED, Kind, Settings
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.targets import TARGETS, File
 from cvae_edge.exporters.tune import OnStep, Pair, tune
@@ -65,7 +65,7 @@ class Builder:
             format=kind.format,
             role=kind.role,
             precision=kind.precision,
-            lowering=None if kind.role == "encoder" else lowering,
+            lowering=lowering if kind.role in LOWERED else None,
             inputs=file.inputs,
             outputs=file.outputs,
             size_bytes=len(file.content),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cvae_edge import noise
-from cvae_edge.codec import Graph
+from cvae_edge.codec import Codec
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
@@ -23,13 +23,20 @@ RECONSTRUCTIONS = "reconstructions.png"
 CARD = "README.md"
 _SAMPLES = 64
 _COLUMNS = 8
+_PRIOR = (
+    " The prior is learned: `prior` maps normal noise `eps` to `z`, and `density` maps `z` back to "
+    "`eps` and `log_det`: log p(z) = log N(eps; 0, I) + log_det. ELBOs take that. A prior's "
+    "difference is that of its draws' log p(z)."
+)
 _SCALE = 2
 
 
-def draw_samples(decoder: Graph, latent_dim: int, folder: Path) -> None:
-    """Write samples.png: 64 draws from the prior (stream 0) through an exported decoder."""
-    x_logits = decoder(z=noise.standard_normal(_SAMPLES, latent_dim))["x_logits"]
-    write_image(folder / SAMPLES, image_grid(sigmoid(x_logits)), _SCALE)
+def draw_samples(exported: Sequence[Exported], latent_dim: int, folder: Path) -> None:
+    """Write samples.png: 64 draws from the prior (stream 0) through exported float32 files."""
+    graphs = {e.artifact.role: e.graph for e in reversed(exported)}
+    codec = Codec(decoder=graphs["decoder"], prior=graphs.get("prior"))
+    images = codec.images(codec.draw(noise.standard_normal(_SAMPLES, latent_dim)))
+    write_image(folder / SAMPLES, image_grid(images), _SCALE)
 
 
 def draw_reconstructions(
@@ -75,7 +82,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         "",
         "The encoder maps `x` to `mean` and `logvar`; z = mean + exp(logvar / 2) * eps; the "
         "decoder maps `z` to `x_logits`, whose sigmoid is the image. `reconstruct` does all of it, "
-        "from `x` and `eps` to `x_recon`.",
+        "from `x` and `eps` to `x_recon`." + (_PRIOR if _has_prior(manifest) else ""),
         "",
         "## Files",
         "",
@@ -108,6 +115,10 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         "",
     ]
     write_text(folder / CARD, "\n".join(lines))
+
+
+def _has_prior(manifest: Manifest) -> bool:
+    return any(a.role == "prior" for a in manifest.artifacts)
 
 
 def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:

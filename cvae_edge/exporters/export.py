@@ -96,7 +96,7 @@ def export_bundle(
         trained_on = elbos.of(train_on(subject, settings.tune_epochs, on_step))
     exported: list[Exported] = []
     failures: dict[str, str] = {}
-    for kind in settings.kinds():
+    for kind in settings.kinds(subject.roles):
         on_stage(f"exporting {kind.file}")
         try:
             exported.append(_export(kind, builder, subject, elbos, budget))
@@ -164,8 +164,7 @@ def _write(
     for e in exported:
         write_bytes(folder / e.artifact.file, e.content)
     _write_golden(folder, subject.reference.take(_GOLDEN_IMAGES), exported)
-    decoder = next(e.graph for e in exported if e.artifact.role == "decoder")
-    card.draw_samples(decoder, subject.vae.latent_dim, folder)
+    card.draw_samples(exported, subject.vae.latent_dim, folder)
     rows = card.draw_reconstructions(exported, subject.reference, folder)
     manifest = Manifest(
         name=name,

@@ -7,7 +7,10 @@ from dataclasses import replace
 from statistics import median, quantiles
 from typing import Any
 
-from cvae_edge.codec import Codec
+import numpy as np
+
+from cvae_edge import noise
+from cvae_edge.codec import Codec, Graph
 from cvae_edge.elbo import Array, Evaluation, evaluate
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.naive import NAIVE, PRECISIONS
@@ -19,6 +22,7 @@ from cvae_edge.manifest import Artifact
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.timing import Call, make_call, time_in_turns
 
+_DRAWS = 2000  # of a prior
 _SLOWER = 1.05  # in three runs of four: what timing cannot tell apart is not called slower
 
 
@@ -36,13 +40,29 @@ class Elbos:
         """Return a codec's ELBO in nats per image."""
         return self._evaluate(codec).elbo
 
+    def pair(self, encoder: Graph, decoder: Graph) -> Codec:
+        """Return an encoder and a decoder with the trained model's prior."""
+        return self._subject.with_pair(encoder, decoder)
+
     def _evaluate(self, codec: Codec) -> Evaluation:
         subject = self._subject
         return evaluate(codec, self._images, subject.binarize, subject.likelihood)
 
     def with_half(self, exported: Exported) -> float:
-        """Return the ELBO of an exported encoder or decoder with the trained model's other half."""
+        """Return the ELBO of an exported file in its place in the trained model."""
         return self.of(self._subject.with_half(exported.artifact.role, exported.graph))
+
+    def of_draws(self, prior: Graph) -> float:
+        """Return how much likelier a prior's draws are than the trained one's, in nats.
+
+        Both under the trained density, from the same noise. Its negative is, for small changes of
+        the map, the divergence of the two priors.
+        """
+        trained, latent_dim = self._subject.trained, self._subject.vae.latent_dim
+        eps = noise.standard_normal(_DRAWS, latent_dim)
+        return _mean_log_prior(trained, prior(eps=eps)["z"]) - _mean_log_prior(
+            trained, trained.draw(eps)
+        )
 
 
 def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exported:
@@ -58,7 +78,9 @@ def check_and_measure(exported: Exported, subject: Subject, elbos: Elbos) -> Exp
         tolerance=measure_tolerance(replace(exported, artifact=artifact), subject.reference),
         report={**artifact.report, **_report(artifact, exported.content, differences)},
     )
-    if artifact.role != "reconstruct":
+    if artifact.role == "prior":
+        artifact = artifact._replace(elbo_difference=elbos.of_draws(graph))
+    elif artifact.role != "reconstruct":
         elbo = elbos.with_half(exported)
         artifact = artifact._replace(elbo=elbo, elbo_difference=elbo - elbos.trained)
     return replace(exported, artifact=artifact)
@@ -91,7 +113,7 @@ def measure_pairs(
         for decoder in halves["decoder"]:
             if encoder.artifact.format != decoder.artifact.format:
                 continue
-            elbo = elbos.of(Codec(encoder.graph, decoder.graph))
+            elbo = elbos.of(elbos.pair(encoder.graph, decoder.graph))
             pair = {
                 "format": encoder.artifact.format,
                 "encoder": encoder.artifact.precision,
@@ -119,13 +141,18 @@ def measure_latencies(
     for e in exported:
         a = e.artifact
         files = {a.file: (a, e.content)}
-        if a.role != "reconstruct" and a.format in NAIVE and a.precision in PRECISIONS:
+        if a.role in ("encoder", "decoder") and a.format in NAIVE and a.precision in PRECISIONS:
             naive = NAIVE[a.format](getattr(subject.vae, a.role), a.precision, inputs)
             files[_naive(a.file)] = (naive.described_by(a), naive.content)
         with quiet():  # LiteRT announces its delegate
             calls |= {name: make_call(*file) for name, file in files.items()}
     times = time_in_turns(calls)
     return [replace(e, artifact=_with_latency(e.artifact, times)) for e in exported]
+
+
+def _mean_log_prior(codec: Codec, z: Array) -> float:
+    """Return the mean of log p(z), but for a constant."""
+    return float((codec.prior_gain(z) - np.float32(0.5) * (z * z).sum(axis=1)).mean())
 
 
 def _naive(file: str) -> str:

@@ -22,6 +22,8 @@ NAMES = {
     "encoder": (("x",), ("mean", "logvar")),
     "decoder": (("z",), ("x_logits",)),
     "reconstruct": (("x", "eps"), ("x_recon",)),
+    "prior": (("eps",), ("z",)),
+    "density": (("z",), ("eps", "log_det")),
 }
 FLOAT32_LIMIT = 1e-4  # largest difference that reordered float32 sums may make
 
@@ -42,11 +44,17 @@ class ParityValueError(ParityError):
 class Reference:
     """Tensors by name, as the trained model takes and gives them, on some images."""
 
-    tensors: Mapping[str, Array]  # x, eps, z, mean, logvar, x_logits, x_recon
+    tensors: Mapping[str, Array]  # x, eps, z, mean, logvar, x_logits, x_recon; and what the roles
+    # of a prior give, by ROLE/NAME, as eps and z are another's as well
 
     def take(self, n: int) -> Reference:
         """Return the first ``n`` images' tensors."""
         return Reference({name: value[:n] for name, value in self.tensors.items()})
+
+    def output(self, role: str, name: str) -> Array:
+        """Return what a graph of this role gives."""
+        own = f"{role}/{name}"
+        return self.tensors[own if own in self.tensors else name]
 
     def inputs(self, role: str) -> dict[str, Array]:
         """Return what a graph of this role takes."""
@@ -70,6 +78,9 @@ def make_reference(codec: Codec, images: NDArray[Any], binarize: Binarize) -> Re
     x_logits = codec.decode(z)
     x_recon = sigmoid(x_logits.copy())
     tensors = {"x": x, "eps": eps, "z": z, "mean": mean, "logvar": logvar}
+    for role, graph in (("prior", codec.prior), ("density", codec.density)):
+        given = graph(**{name: tensors[name] for name in NAMES[role][0]}) if graph else {}
+        tensors |= {f"{role}/{name}": value for name, value in given.items()}
     return Reference({**tensors, "x_logits": x_logits, "x_recon": x_recon})
 
 
@@ -92,16 +103,17 @@ def check_parity(artifact: Artifact, graph: Graph, reference: Reference) -> dict
     for part in (reference.take(1), reference):
         results = graph(**part.inputs(artifact.role))
         for name in outputs:
-            if results[name].shape != part.tensors[name].shape:
+            wanted = part.output(artifact.role, name).shape
+            if results[name].shape != wanted:
                 raise ParityShapeError(
-                    f"{name} of {artifact.file} must have the shape {part.tensors[name].shape}, "
+                    f"{name} of {artifact.file} must have the shape {wanted}, "
                     f"got {results[name].shape}"
                 )
     return {name: _compare(artifact, name, results[name], reference) for name in outputs}
 
 
 def _compare(artifact: Artifact, name: str, value: Array, reference: Reference) -> Difference:
-    distance = np.abs(value - reference.tensors[name])
+    distance = np.abs(value - reference.output(artifact.role, name))
     largest = float(distance.max())  # NaN if any is
     if not np.isfinite(largest):
         raise ParityValueError(f"{name} of {artifact.file} must be finite, got NaN or infinity")

@@ -9,7 +9,9 @@ from typing import Literal
 from cvae_edge.config import require
 from cvae_edge.exporters.passes.lower import LOWERINGS
 from cvae_edge.exporters.targets import DERIVATIONS, TARGETS, Derivation, formats, precisions
-from cvae_edge.manifest import ROLES
+from cvae_edge.manifest import PRIOR_ROLES, ROLES
+
+LOWERED = ("decoder", "reconstruct")  # roles whose networks enlarge images
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,22 @@ class Settings:
         for name in ("calibration_samples", "held_out"):
             require(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
 
-    def kinds(self) -> list[Kind]:
-        """Return every file to export, float32 first.
+    def kinds(self, roles: Sequence[str] = ROLES) -> list[Kind]:
+        """Return every file to export of these roles, float32 first.
 
         There is no ``reconstruct`` of integers: between the halves it takes the exponential of
-        logvar, for which 8 bits are too few.
+        logvar, for which 8 bits are too few. Nor has a prior activations of 8 bits, which would
+        cost it nats: one with kernels of 8 bits goes with integers.
         """
         wanted = self._wanted()
+        of_prior = {(f, p) for f, p in wanted if p not in TARGETS[f].schemes}
+        of_prior |= {(f, "dynamic_range") for f, p in wanted - of_prior}
         return [
             Kind(role, format, precision)
             for precision in precisions()
             for format, target in TARGETS.items()
-            for role in ROLES
-            if (format, precision) in wanted
+            for role in roles
+            if (format, precision) in (of_prior if role in PRIOR_ROLES else wanted)
             and precision in target.precisions
             and (role != "reconstruct" or (self.fused and precision not in target.schemes))
         ]
@@ -96,13 +101,14 @@ class Settings:
 
     def _wanted(self) -> set[tuple[str, str]]:
         """Return formats with precisions: those asked for, and those that others are made of."""
-        asked = {(f, p) for f in self.formats for p in ("float32", *self.precisions)}
+        made = TARGETS.keys() & set(self.formats)
+        asked = {(f, p) for f in made for p in ("float32", *self.precisions)}
         sources = [derivation.made_of for derivation in self.derivations()]
         return asked | {(f, p) for f, precision in sources for p in ("float32", precision)}
 
     def lowering_of(self, kind: Kind) -> str:
-        """Return how this file's enlarging layers are lowered; an encoder has none."""
-        if kind.role == "encoder":
+        """Return how this file's enlarging layers are lowered; other roles have none."""
+        if kind.role not in LOWERED:
             return "transposed"
         return (
             TARGETS[kind.format].lowerings[kind.precision]

@@ -18,6 +18,7 @@ from cvae_edge.exporters.passes.fold import fold
 from cvae_edge.exporters.passes.fuse import fuse
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.likelihoods import Likelihood
+from cvae_edge.manifest import ROLES
 from cvae_edge.preprocess import Binarize
 from cvae_edge.training.evaluate import load_run_data, trained_codec
 from cvae_edge.training.run import Run
@@ -62,9 +63,20 @@ class Subject:
         return evaluate(codec, self.choosing, self.binarize, self.likelihood).elbo
 
     def with_half(self, role: str, graph: Graph) -> Codec:
-        """Return the trained model with another encoder or decoder."""
-        halves = {"encoder": self.trained.encoder, "decoder": self.trained.decoder}
-        return Codec(**{**halves, role: graph})
+        """Return the trained model with another graph for a role."""
+        trained = self.trained
+        graphs = {"encoder": trained.encoder, "decoder": trained.decoder}
+        priors = {"prior": trained.prior, "density": trained.density}
+        return Codec(**{**graphs, **priors, role: graph})
+
+    def with_pair(self, encoder: Graph, decoder: Graph) -> Codec:
+        """Return the trained model's prior with another encoder and decoder."""
+        return Codec(encoder, decoder, self.trained.prior, self.trained.density)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that there is a network for."""
+        return tuple(role for role in ROLES if role in self.networks)
 
     def training(self) -> dict[str, Any]:
         """Return what the manifest tells of the training."""
@@ -91,8 +103,10 @@ def load_subject(run: Run, data: str | None = None) -> Subject:
     """
     vae = run.vae()
     dataset = load_run_data(run, data)
-    trained = trained_codec(vae)
+    flow = run.flow()
+    trained = trained_codec(vae, flow)
     reference = make_reference(trained, dataset.test.images[:IMAGES], dataset.binarize)
     encoder, decoder = (fold(normalize(half)) for half in (vae.encoder, vae.decoder))
     networks = {"encoder": encoder, "decoder": decoder, "reconstruct": fuse(encoder, decoder)}
+    networks |= flow.networks() if flow else {}
     return Subject(run, vae, run.likelihood(), trained, networks, dataset, reference)

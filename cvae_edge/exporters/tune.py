@@ -149,14 +149,14 @@ def train_on(subject: Subject, epochs: float, on_step: OnStep = lambda done, ste
     """
     pair = Pair(*(with_own_kernels(subject.networks[role]) for role in ("encoder", "decoder")))
     tune(subject, pair, epochs, on_step)
-    return Codec(as_graph(pair.encoder), as_graph(pair.decoder))
+    return subject.with_pair(as_graph(pair.encoder), as_graph(pair.decoder))
 
 
 def _pairings(subject: Subject, pair: Pair) -> Callable[[], dict[str, float]]:
     """Return what measures, by pairing, the ELBO less the trained model's."""
     trained = subject.choosing_elbo(subject.trained)
     encoder, decoder = as_graph(pair.encoder, pair.scope), as_graph(pair.decoder, pair.scope)
-    codecs = {"pair": Codec(encoder, decoder)}
+    codecs = {"pair": subject.with_pair(encoder, decoder)}
     if pair.scheme is not None:
         codecs["encoder"] = subject.with_half("encoder", encoder)
         codecs["decoder"] = subject.with_half("decoder", decoder)
@@ -212,7 +212,7 @@ def _make_step(
     subject: Subject, pair: Pair, optimizer: keras.Optimizer
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     variables, trained = pair.variables, subject.networks
-    config = subject.run.config.train
+    config, density = subject.run.config.train, trained.get("density")
     log_prob, scale = LOG_PROBS[config.likelihood], tf.constant(subject.likelihood.scale)
     # One image in four meets the trained decoder, and one the trained encoder.
     mixed = 0 if pair.scheme is None else batch_size(subject) // 4
@@ -223,7 +223,10 @@ def _make_step(
         z = elbo.reparameterize(q["mean"], q["logvar"], eps)
         p = _joined((trained["decoder"], z[:mixed]), (pair.decoder, z[mixed:]))
         log_px = log_prob(x, p["x_logits"], scale)
-        return tf.reduce_mean(config.beta * elbo.kl_path(z, q["mean"], q["logvar"]) - log_px)
+        kl = elbo.kl_path(z, q["mean"], q["logvar"])
+        if density is not None:  # latents must stay where the learned prior has them
+            kl -= elbo.prior_gain(density, z)
+        return tf.reduce_mean(config.beta * kl - log_px)
 
     @tf.function(jit_compile=False)  # type: ignore[untyped-decorator]
     def step(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:

@@ -12,10 +12,10 @@ from cvae_edge.bundle import Bundle, write_manifest
 from cvae_edge.errors import BundleError
 from cvae_edge.kits.folder import new_kit, sources
 from cvae_edge.kits.onnxruntime_web import NAME, pinned, read_onnxruntime_web
-from cvae_edge.manifest import Artifact
+from cvae_edge.manifest import PRIOR_ROLES, Artifact
 from cvae_edge.writing import write_bytes, write_text
 
-_ROLES = ("encoder", "decoder")
+_ROLES = ("encoder", "decoder", *PRIOR_ROLES)
 
 
 class WebKit(NamedTuple):
@@ -31,7 +31,7 @@ def make_web_kit(bundle: Bundle, out: Path, onnxruntime_web: Path | None = None)
     """Write a folder that shows ``bundle`` in a browser; see export/web/README.md.
 
     Args:
-        bundle: its encoders and decoders in ONNX go along, each checked.
+        bundle: its encoders, decoders and learned priors in ONNX go along, each checked.
         out: the folder; a web kit that is there is replaced.
         onnxruntime_web: onnxruntime-web's npm package, see ``read_onnxruntime_web``; without it
             the page says how it is added.

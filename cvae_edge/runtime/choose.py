@@ -8,8 +8,8 @@ from functools import partial
 from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import BundleError, DependencyError
-from cvae_edge.manifest import PRECISIONS, Artifact, Manifest
-from cvae_edge.model_config import require
+from cvae_edge.manifest import PRECISIONS, PRIOR_ROLES, Artifact, Manifest
+from cvae_edge.model_config import PRIORS, require, require_choice
 from cvae_edge.runtime.engines import ENGINES, find_engine, is_installed, known_formats
 from cvae_edge.untrusted import is_number
 
@@ -51,16 +51,26 @@ def choose_format(manifest: Manifest, format: str = "auto") -> str:
 
 
 def choose_files(
-    bundle: Bundle, format: str, precision: str, threads: int | None, provider: str
+    bundle: Bundle,
+    format: str,
+    precision: str,
+    threads: int | None,
+    provider: str,
+    prior: str = "auto",
 ) -> list[Artifact]:
-    """Return the files that ``EdgeCVAE.load`` opens; see ``choose_format``, ``choose_artifact``."""
+    """Return the files that ``EdgeCVAE.load`` opens.
+
+    See ``choose_format``, ``choose_artifact`` and ``choose_prior``.
+    """
     measure = None
     if precision == "auto" and provider == "cpu":  # elsewhere opening a file may take minutes
         from cvae_edge.runtime.measured import measure_files  # others spare its import
 
         measure = partial(measure_files, bundle, threads)
     manifest = bundle.manifest
-    return choose_pair(manifest, choose_format(manifest, format), precision, measure)
+    format = choose_format(manifest, format)
+    pair = choose_pair(manifest, format, precision, measure)
+    return [*pair, *choose_prior(manifest, format, pair[-1].precision, prior)]
 
 
 def choose_pair(
@@ -72,6 +82,37 @@ def choose_pair(
     }
     there = [role for role in _ROLES if (role, precision) in halves]
     return [choose_artifact(manifest, role, format, precision, measure) for role in there or _ROLES]
+
+
+def choose_prior(
+    manifest: Manifest, format: str, precision: str, prior: str = "auto"
+) -> list[Artifact]:
+    """Return the files of the learned prior; none for the standard normal.
+
+    Args:
+        manifest: the bundle's.
+        format: of the files.
+        precision: of the decoder. Where the prior has no such file, one with kernels of 8 bits goes
+            with integers, and else float32.
+        prior: flow, standard; or auto, flow where there is one.
+
+    Raises:
+        ConfigError: another prior.
+        BundleError: flow is asked for, and the bundle has none of the format.
+    """
+    require_choice("prior", prior, ("auto", *PRIORS))
+    found = {a.role: a for p in ("float32", "dynamic_range", precision) for a in manifest.artifacts
+             if (a.format, a.precision) == (format, p) and _suits(p, precision)}  # fmt: skip
+    if prior == "flow" and "prior" not in found:
+        raise BundleError(
+            f"{manifest.name} must have a learned prior for {format} to take it, got "
+            f"{_files(manifest)}: leave out --prior flow, or export a run with a prior"
+        )
+    return [found[role] for role in PRIOR_ROLES if role in found and prior != "standard"]
+
+
+def _suits(precision: str, wanted: str) -> bool:
+    return precision != "dynamic_range" or wanted in ("dynamic_range", "int8", "int4")
 
 
 def choose_artifact(

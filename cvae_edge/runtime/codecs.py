@@ -1,4 +1,4 @@
-"""The graphs behind a model: one pair for single images, one for chunks of large batches."""
+"""The graphs behind a model: one set for single images, one for chunks of large batches."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from cvae_edge.runtime.source import open_bundle
 # A provider that threads by itself is given more at once, up to 256 images of 32x32: on a CPU the
 # activations of that many are some 100 MB.
 _WHOLE, _WHOLE_PIXELS = 256, 256 * 32 * 32
+_GENERATING = ("prior", "decoder")  # opened at once; the rest when it is first needed
 _PIXELS = 32 * 32  # larger images come in smaller chunks, as their activations are larger
 
 
 class DeviceCodec(Codec):
-    """A bundle's encoder and decoder, each opened when it is first called.
+    """A bundle's graphs, each opened when it is first called.
 
     What they give is of the model's shape, and no NaN: a file with a right hash may still be
     another's, and a processor may compute what another does not.
@@ -44,14 +45,16 @@ class DeviceCodec(Codec):
         shapes: dict[str, dict[str, tuple[int, ...]]] = {
             "encoder": {"mean": latents, "logvar": latents},
             "decoder": {"x_logits": model.image_shape},
+            "prior": {"z": latents},
+            "density": {"eps": latents, "log_det": (1,)},
         }
-        halves = {a.role: _Opened(a, open_artifact, shapes[a.role]) for a in artifacts}
-        self._halves = halves
-        super().__init__(**halves)
+        graphs = {a.role: _Opened(a, open_artifact, shapes[a.role]) for a in artifacts}
+        self._graphs = graphs
+        super().__init__(**graphs)
 
     def open(self, role: str) -> None:
-        """Open an encoder or a decoder now, so that a file that cannot be run is known at once."""
-        self._halves[role].get()
+        """Open a graph now, so that a file that cannot be run is known at once."""
+        self._graphs[role].get()
 
 
 class _Opened:
@@ -99,7 +102,7 @@ class _Opened:
 
 
 class Codecs:
-    """A bundle's encoder and decoder, checked and opened.
+    """A bundle's graphs, checked and opened.
 
     Within one run, onnxruntime spreads a convolution over threads, but a transposed convolution
     only in part; so a large batch is faster in chunks, each on one thread. A single image is
@@ -111,7 +114,7 @@ class Codecs:
     def __init__(
         self, bundle: Bundle, artifacts: Sequence[Artifact], threads: int | None, provider: str
     ) -> None:
-        """Take an encoder, a decoder or both; what is missing cannot be called."""
+        """Take one file a role; a role that is missing cannot be called."""
         require(threads is None or threads >= 1, "threads must be at least 1", threads)
         for artifact in artifacts:
             find_engine(artifact.format, provider)
@@ -127,8 +130,9 @@ class Codecs:
             return DeviceCodec(model, artifacts, open_artifact)
 
         self.small = self.large = codec(threads)
-        if any(artifact.role == "decoder" for artifact in artifacts):
-            self.small.open("decoder")
+        for artifact in artifacts:
+            if artifact.role in _GENERATING:
+                self.small.open(artifact.role)
         on_cpu = provider == "cpu"
         self._workers = Workers((threads or available_cores()) if on_cpu else 1)
         if self._workers.threads > 1:

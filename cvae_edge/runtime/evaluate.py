@@ -10,14 +10,21 @@ from cvae_edge.config import DataConfig
 from cvae_edge.datasets import load_dataset
 from cvae_edge.elbo import Evaluation, evaluate
 from cvae_edge.errors import BundleError, DataError
+from cvae_edge.runtime.choose import choose_prior
 from cvae_edge.runtime.codecs import DeviceCodec
 from cvae_edge.runtime.engines import open_session
 
 
 def open_codec(
-    bundle: Bundle, format: str = "onnx", encoder: str = "float32", decoder: str = "float32"
+    bundle: Bundle,
+    format: str = "onnx",
+    encoder: str = "float32",
+    decoder: str = "float32",
+    prior: str = "auto",
 ) -> Codec:
     """Open an encoder and a decoder of a bundle, of any two precisions; devices mix them.
+
+    The prior's precision is the decoder's; see ``choose_prior``, which says what else is raised.
 
     Raises:
         BundleError: the bundle has no such files, or they cannot be opened.
@@ -26,6 +33,7 @@ def open_codec(
         bundle.manifest.find(role, format, precision)
         for role, precision in (("encoder", encoder), ("decoder", decoder))
     ]
+    artifacts += choose_prior(bundle.manifest, format, decoder, prior)
     codec = DeviceCodec(
         bundle.manifest.model,
         artifacts,
@@ -48,7 +56,7 @@ def evaluate_bundle(
 
     Args:
         bundle: the bundle.
-        codec: two of its files.
+        codec: its files.
         data: as after ``--data``; None takes the data the model was trained on.
         samples: draws an image.
         seed: stream of the noise.

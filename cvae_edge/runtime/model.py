@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from cvae_edge import noise
 from cvae_edge.bundle import Bundle
-from cvae_edge.codec import Array
+from cvae_edge.codec import Array, Codec
 from cvae_edge.elbo import image_bounds, mean_bounds, score_of
 from cvae_edge.manifest import Manifest
 from cvae_edge.memory import require_memory
@@ -31,14 +31,15 @@ _SCORED = 64
 
 
 class EdgeCVAE:
-    """An encoder and a decoder of a bundle, ready to run; made by ``EdgeCVAE.load``.
+    """A bundle's encoder, decoder and prior, ready to run; made by ``EdgeCVAE.load``.
 
     Images are (n, height, width, channels), or (n, height, width) where they are grey, or one image
     without the n; uint8, uint16, or floating point in [0, 1]. They are thresholded at 0.5 if the
     model was trained on binary pixels. Results are float32 arrays of the caller's own.
 
-    One seed gives the same latents, to the bit, for every batch size, number of threads, format
-    and precision; images differ by what the files' arithmetic does.
+    One seed gives the same noise, to the bit, for every batch size, number of threads, format and
+    precision. It is the latent itself, or what a learned prior makes the latent of; latents of that
+    and images differ by what the files' arithmetic does.
 
     All methods may be called from any number of threads at once.
     """
@@ -58,6 +59,7 @@ class EdgeCVAE:
         format: str = "auto",
         threads: int | None = None,
         provider: str = "cpu",
+        prior: str = "auto",
         trust: bool = False,
     ) -> EdgeCVAE:
         """Load a model. Every file's SHA-256 is checked before it is opened.
@@ -77,6 +79,8 @@ class EdgeCVAE:
             threads: how many to use, at least 1; None takes all cores. 1 starts no thread at all.
             provider: what the files run on, by short name: onnxruntime's cpu, cuda, tensorrt,
                 coreml, directml or xnnpack; or openvino.
+            prior: where latents come from: flow (learned), standard (normal); or auto, flow where
+                the bundle has one. Scores take its log p(z), interpolations its paths.
             trust: run files whose operators or sizes may do harm; see ``guard.check_graph``.
 
         Raises:
@@ -86,8 +90,8 @@ class EdgeCVAE:
             DependencyError: the format's runtime is not installed.
         """
         bundle = source if isinstance(source, Bundle) else open_bundle(source, trust)
-        pair = choose_files(bundle, format, precision, threads, provider)
-        return cls(Codecs(bundle, pair, threads, provider))
+        files = choose_files(bundle, format, precision, threads, provider, prior)
+        return cls(Codecs(bundle, files, threads, provider))
 
     def __reduce__(self) -> tuple[type[EdgeCVAE], tuple[Codecs]]:
         return type(self), (self._codecs,)
@@ -113,12 +117,14 @@ class EdgeCVAE:
         """
         n, seed, start = integers(n=n, seed=seed, start=start)
         if self._codecs.is_small(n):  # spares a tenth of one image's time
-            return self._codecs.small.images(noise.standard_normal(n, self.latent_dim, seed, start))
+            codec = self._codecs.small
+            eps = noise.standard_normal(n, self.latent_dim, seed, start)
+            return codec.images(codec.draw(eps))
         out = self._images(n)
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
             eps = noise.standard_normal(high - low, self.latent_dim, seed, start + low)
-            out[low:high] = codec.images(eps)
+            out[low:high] = codec.images(codec.draw(eps))
 
         self._codecs.run(n, work)
         return out
@@ -195,6 +201,8 @@ class EdgeCVAE:
     def interpolate(self, x_a: Any, x_b: Any, steps: int = 9, path: Path = "spherical") -> Array:
         """Decode ``steps`` latents on the way between the posterior means of x_a and x_b.
 
+        The way lies in the normal noise that the prior makes latents of.
+
         Args:
             x_a: n images.
             x_b: as many.
@@ -208,8 +216,9 @@ class EdgeCVAE:
             DataError, ConfigError: as in ``encode`` and ``interpolate_latents``.
         """
         (steps,) = integers(steps=steps)
-        z = interpolate_latents(self.encode(x_a).mean, self.encode(x_b).mean, steps, path)
-        images = self.decode(z.reshape(-1, self.latent_dim))
+        a, b = (self._map(Codec.normal, self.encode(x).mean) for x in (x_a, x_b))
+        eps = interpolate_latents(a, b, steps, path).reshape(-1, self.latent_dim)
+        images = self.decode(self._map(Codec.draw, eps))
         return images.reshape(-1, steps, *self.image_shape)
 
     def score(self, x: Any, samples: int = 0, seed: int = 0) -> NDArray[np.float64]:
@@ -251,6 +260,16 @@ class EdgeCVAE:
         self._codecs.run(len(x), work, largest=_SCORED)
         ordered = [part for _, part in sorted(parts.items())]
         return {name: np.concatenate([part[name] for part in ordered]) for name in ordered[0]}
+
+    def _map(self, step: Callable[[Codec, Array], Array], latents: Array) -> Array:
+        """Return what a step of a codec makes of (n, latent_dim), of the same shape."""
+        out = np.empty_like(latents)
+
+        def work(codec: DeviceCodec, low: int, high: int) -> None:
+            out[low:high] = step(codec, latents[low:high])
+
+        self._codecs.run(len(latents), work)
+        return out
 
     def _images(self, n: int) -> Array:
         """Return memory for ``n`` images."""

@@ -29,5 +29,5 @@ class Posterior(NamedTuple):
         return reparameterize(self.mean, self.logvar, eps)
 
     def kl(self) -> Array:
-        """Return KL(q(z|x) || N(0, I)) in nats, (n,)."""
+        """Return KL(q(z|x) || N(0, I)) in nats, (n,), whatever the bundle's prior is."""
         return kl_analytic(self.mean, self.logvar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import tensorflow as tf
 
 
@@ -26,6 +27,18 @@ def kl_path(z: tf.Tensor, mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:
     """
     mean, logvar = tf.stop_gradient(mean), tf.stop_gradient(logvar)
     return kl_sample(z, logvar, (z - mean) * tf.exp(-0.5 * logvar))
+
+
+def prior_gain(density: keras.Model, z: tf.Tensor) -> tf.Tensor:
+    """Return log p(z) of a learned prior less that of the standard normal, (n,).
+
+    Args:
+        density: its network of that role; see ``architectures.flow``.
+        z: (n, latent_dim).
+    """
+    outputs = density({"z": z}, training=False)
+    eps, log_det = outputs["eps"], outputs["log_det"]
+    return 0.5 * tf.reduce_sum(z * z - eps * eps, axis=1) + log_det[:, 0]
 
 
 def kl_analytic(mean: tf.Tensor, logvar: tf.Tensor) -> tf.Tensor:

@@ -9,19 +9,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from cvae_edge.architectures.flow import Flow
 from cvae_edge.architectures.vae import VAE
 from cvae_edge.codec import Array, Codec, Graph
 from cvae_edge.datasets import Dataset, load_dataset
 from cvae_edge.elbo import Evaluation, evaluate
-from cvae_edge.errors import DataError
+from cvae_edge.errors import DataError, RunError
 from cvae_edge.folders import temporary_files
+from cvae_edge.model_config import PRIORS, require_choice
 from cvae_edge.training.run import Run
 from cvae_edge.training.run_folder import check_data
 
 
-def trained_codec(vae: VAE) -> Codec:
-    """Return trained networks behind numpy arrays, as TensorFlow runs them."""
-    return Codec(as_graph(vae.encoder), as_graph(vae.decoder))
+def trained_codec(vae: VAE, flow: Flow | None = None) -> Codec:
+    """Return trained networks, with a prior or none, behind numpy arrays; TensorFlow runs them."""
+    prior = {} if flow is None else {role: as_graph(n) for role, n in flow.networks().items()}
+    return Codec(as_graph(vae.encoder), as_graph(vae.decoder), **prior)
 
 
 def as_graph(
@@ -75,9 +78,20 @@ def evaluate_run(
     samples: int = 1,
     seed: int = 0,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
+    prior: str = "auto",
 ) -> Evaluation:
-    """Evaluate a run's best weights on test images, by default its own; see ``elbo.evaluate``."""
-    codec = trained_codec(run.vae())
+    """Evaluate a run's best weights on test images, by default its own; see ``elbo.evaluate``.
+
+    ``prior`` is auto (the learned one, where the run has one), flow or standard.
+
+    Raises:
+        RunError: flow is asked for, and there is none.
+    """
+    require_choice("prior", prior, ("auto", *PRIORS))
+    flow = None if prior == "standard" else run.flow()
+    if prior == "flow" and flow is None:
+        raise RunError(f"{run.folder} has no learned prior: cvae-edge prior {run.folder} fits one")
+    codec = trained_codec(run.vae(), flow)
     dataset = dataset or load_run_data(run)
     images, binarize = dataset.test.images, dataset.binarize
     return evaluate(codec, images, binarize, run.likelihood(), samples, seed, on_batch=on_batch)

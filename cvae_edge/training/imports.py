@@ -106,7 +106,7 @@ def import_models(
         run = Run.create(folder, RunConfig(model, config, TrainConfig(likelihood=name)), vae)
         run.save_weights(vae.weights(), fitted)
         plots.draw_reconstructions(codec, dataset, folder)
-        run.finish(summarize(codec, dataset, fitted))
+        run.finish(summarize(vae, dataset, fitted))
         run.begin()
     return run
 

@@ -20,6 +20,7 @@ from cvae_edge.errors import ConfigError, RunError
 from cvae_edge.folders import temporary_files
 from cvae_edge.likelihoods import check_likelihood
 from cvae_edge.training.loop import Loop, Progress, Stopped
+from cvae_edge.training.prior import OnStep
 from cvae_edge.training.run import Run, RunConfig
 from cvae_edge.training.run_folder import check_data, check_new, held, locate_data
 from cvae_edge.training.step import require_equal_shares
@@ -53,6 +54,7 @@ def train(
     on_begin: Callable[[Beginning], None] = lambda beginning: None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    on_prior: OnStep = lambda done, steps: None,
 ) -> Run:
     """Train a model into the run ``folder`` and return its run.
 
@@ -72,6 +74,8 @@ def train(
         on_begin: called once, when everything is checked, unless the run is finished.
         on_progress: called after each step.
         on_epoch: called after each epoch with its row of the history.
+        on_prior: called after each step in which a learned prior is fitted, with the steps done and
+            all of them.
 
     Raises:
         RunError: the folder is taken, or holds no run, one of another config or of other data, or
@@ -101,7 +105,7 @@ def train(
         run = old or (Run.create(folder, config, vae) if is_chief else Run(folder, config))
         if run.summary is None:
             on_begin(Beginning(config, dataset, vae))
-            Loop(run, vae, dataset, distribution, is_chief).fit(on_progress, on_epoch)
+            Loop(run, vae, dataset, distribution, is_chief).fit(on_progress, on_epoch, on_prior)
     return run
 
 

@@ -21,6 +21,7 @@ from cvae_edge.training import plots
 from cvae_edge.training.averaging import averaged_weights
 from cvae_edge.training.evaluate import trained_codec
 from cvae_edge.training.layer_state import LayerState
+from cvae_edge.training.prior import Interrupted, OnStep, fit_prior
 from cvae_edge.training.run import Run
 from cvae_edge.training.run_folder import sweep_checkpoints
 from cvae_edge.training.scale import make_scale, trained_variables
@@ -102,8 +103,9 @@ class Loop:
         self,
         on_progress: Callable[[Progress], None],
         on_epoch: Callable[[dict[str, float]], None],
+        on_prior: OnStep,
     ) -> None:
-        """Train to the last epoch, from the last checkpoint if there is one.
+        """Train to the last epoch, from the last checkpoint if there is one, and fit the prior.
 
         Raises:
             TrainingError: the loss became NaN or infinite.
@@ -117,8 +119,8 @@ class Loop:
                 on_epoch(self._end_epoch(epoch))
                 if asked.signal is not None:
                     raise Stopped(asked.signal)
-        if self._is_chief:
-            self._finish()
+            if self._is_chief:
+                self._finish(asked, on_prior)
 
     def _train_epoch(
         self, epoch: int, on_progress: Callable[[Progress], None], asked: Interruption
@@ -223,11 +225,18 @@ class Loop:
             f"{self._run.folder} before are kept"
         )
 
-    def _finish(self) -> None:
-        """Evaluate the weights that are kept, and close the run."""
+    def _finish(self, asked: Interruption, on_prior: OnStep) -> None:
+        """Fit a prior to the weights that are kept, evaluate them, and close the run."""
         weights, likelihood = self._run.read_weights()
         self.vae.load_weights(weights)
         dataset, history = self._dataset, self._run.history()
+        fitted = None
+        if self._config.prior == "flow":
+            try:
+                fitted = fit_prior(self._codec, dataset, self._config, on_prior, asked)
+            except Interrupted as error:
+                raise Stopped(error.signal) from error
+            self._run.save_weights(weights, likelihood, fitted.flow)
         validated = [row["validation_elbo"] for row in history if len(dataset.validation)]
         self._draw()
         self._run.finish(
@@ -235,7 +244,7 @@ class Loop:
                 "epochs": self._config.epochs,
                 "best_epoch": int(np.argmax(validated)) + 1 if validated else self._config.epochs,
                 "validation_elbo": max(validated) if validated else None,
-                **summarize(self._codec, dataset, likelihood),
+                **summarize(self.vae, dataset, likelihood, fitted),
                 "seconds": round(sum(row["seconds"] for row in history), 1),
             }
         )

@@ -7,8 +7,8 @@ run.lock              there while a process writes the folder
 architecture.json     the layers of both networks
 history.csv           one row an epoch
 checkpoints/          weights, optimizer and step of the last epoch
-best.weights.npz      the weights to use: the best by validation ELBO, or the last; and the
-                      likelihood's scale
+best.weights.npz      the weights to use: the best by validation ELBO, or the last; the
+                      likelihood's scale, and the prior that was fitted to their latents
 summary.json          written when training has ended, and only then
 training-curve.png  reconstructions.png
 """
@@ -28,10 +28,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cvae_edge.array_files import ArrayFile
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
-from cvae_edge.errors import ConfigError, CvaeEdgeError, RunError, RunWarning
-from cvae_edge.likelihoods import Likelihood, make_likelihood
+from cvae_edge.errors import ConfigError, RunError, RunWarning
+from cvae_edge.likelihoods import Likelihood
 from cvae_edge.regular_files import open_regular
 from cvae_edge.training.run_folder import (
     CHECKPOINTS,
@@ -42,14 +41,16 @@ from cvae_edge.training.run_folder import (
     read_json,
     record_data,
 )
-from cvae_edge.writing import new_file, write_text
+from cvae_edge.training.weights_file import read_weights, write_weights
+from cvae_edge.writing import write_text
 
 if TYPE_CHECKING:
+    from cvae_edge.architectures.flow import Flow
     from cvae_edge.architectures.vae import VAE
 
 FORMAT_VERSION = 2
 _ARCHITECTURE = "architecture.json"
-_SCALE = "likelihood/scale"
+_WEIGHTS = "best.weights.npz"
 COLUMNS = (
     "epoch",
     "step",
@@ -215,12 +216,13 @@ class Run:
         write_text(path, f"{path.read_text()}{line}\n")
 
     def save_weights(
-        self, weights: Mapping[str, NDArray[np.float32]], likelihood: Likelihood
+        self,
+        weights: Mapping[str, NDArray[np.float32]],
+        likelihood: Likelihood,
+        flow: Flow | None = None,
     ) -> None:
-        """Write best.weights.npz, replacing the old one when the new one is whole."""
-        arrays: dict[str, Any] = {**weights, _SCALE: np.asarray(likelihood.scale)}
-        with new_file(self.folder / "best.weights.npz") as file:
-            np.savez(file, **arrays)
+        """Write best.weights.npz, replacing the old one and its prior when the new one is whole."""
+        write_weights(self.folder / _WEIGHTS, weights, likelihood, flow)
 
     def read_weights(self) -> tuple[dict[str, NDArray[np.float32]], Likelihood]:
         """Read best.weights.npz: the weights by name, and the likelihood that belongs to them.
@@ -228,23 +230,19 @@ class Run:
         Raises:
             RunError: it is missing, damaged, or holds NaN.
         """
-        path = self.folder / "best.weights.npz"
-        try:
-            with open_regular(path) as file:
-                weights = ArrayFile(file).read_all()
-            likelihood: Likelihood = make_likelihood(
-                self.config.train.likelihood, weights.pop(_SCALE).tolist()
-            )
-        except FileNotFoundError as error:
-            raise RunError(
-                f"{self.folder} has no weights yet: train for one epoch at least"
-            ) from error
-        except (OSError, KeyError, CvaeEdgeError) as error:
-            raise RunError(f"{path} is damaged: {error}") from error
-        broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
-        if broken:
-            raise RunError(f"weights must be finite, got NaN or infinity in {path}: {broken[0]}")
-        return weights, likelihood
+        kept = read_weights(self.folder / _WEIGHTS, self.config.train.likelihood)
+        return kept.weights, kept.likelihood
+
+    def flow(self) -> Flow | None:
+        """Return the prior that belongs to the weights to use; None if it is the standard normal.
+
+        Raises:
+            RunError: it is damaged, or another model's.
+        """
+        from cvae_edge.architectures.flow import parse_flow
+
+        kept = read_weights(self.folder / _WEIGHTS, self.config.train.likelihood)
+        return parse_flow(kept.prior, self.config.model.latent_dim) if kept.prior else None
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
         self._write_text(name, json.dumps(content, indent=2) + "\n")

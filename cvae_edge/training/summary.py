@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from cvae_edge import noise
+from cvae_edge.architectures.vae import VAE
 from cvae_edge.codec import Codec
 from cvae_edge.datasets import Dataset
 from cvae_edge.elbo import evaluate, reparameterize
 from cvae_edge.likelihoods import Likelihood, fit_likelihood, make_likelihood
 from cvae_edge.preprocess import draw_binary
+from cvae_edge.training.evaluate import trained_codec
+from cvae_edge.training.prior import Fitted
 
 _IMAGES = 1000  # that a scale is fitted on
 _VALUES = 1 << 22  # of all of them; where images are large, fewer do
@@ -39,10 +42,19 @@ def fit_on(codec: Codec, dataset: Dataset, name: str) -> Likelihood:
     return fitted
 
 
-def summarize(codec: Codec, dataset: Dataset, likelihood: Likelihood) -> dict[str, Any]:
+def summarize(
+    vae: VAE, dataset: Dataset, likelihood: Likelihood, prior: Fitted | None = None
+) -> dict[str, Any]:
     """Return a finished model's figures on test images, as JSON values."""
+    codec = trained_codec(vae, None if prior is None else prior.flow)
     test = evaluate(codec, dataset.test.images, dataset.binarize, likelihood)
-    figures = {"test_psnr": test.psnr, "test_bits_per_dim": test.bits_per_dim}
+    standard = None if test.prior_gain is None else test.elbo - test.prior_gain
+    figures = {
+        "test_elbo_standard_prior": standard,
+        "test_psnr": test.psnr,
+        "test_bits_per_dim": test.bits_per_dim,
+        "prior": None if prior is None else prior.report,
+    }
     return {
         "test_elbo": test.elbo,
         "test_elbo_standard_error": test.elbo_standard_error,

@@ -123,7 +123,7 @@ def test_values_out_of_range_are_refused(wrong, message):
 @pytest.mark.usefixtures("litert")
 @pytest.mark.parametrize("role", plan.ROLES)
 def test_files_of_a_role_that_nobody_here_knows_are_left_out(tiny, role):
-    prior = tiny.manifest.find("decoder", "onnx")._replace(file="prior.onnx", role="prior")
-    manifest = tiny.manifest._replace(artifacts=(*tiny.manifest.artifacts, prior))
+    later = tiny.manifest.find("decoder", "onnx")._replace(file="upscaler.onnx", role="upscaler")
+    manifest = tiny.manifest._replace(artifacts=(*tiny.manifest.artifacts, later))
     request = Request(role, (1,))
     assert make_plan(manifest, request) == make_plan(tiny.manifest, request)

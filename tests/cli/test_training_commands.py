@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from conftest import blobs
 pytest.importorskip("tensorflow")
 
 SMALL = ("--epochs", "2", "--batch-size", "20", "--latent-dim", "3")
-TINY = (*SMALL, "--width", "0.125", "--validation", "40")
+TINY = (*SMALL, "--prior", "standard", "--width", "0.125", "--validation", "40")
 OWN = """
 import keras
 
@@ -361,3 +362,24 @@ def test_a_missing_extra_is_named(tiny_npz, tmp_path):
     assert result.returncode == 2
     assert result.stderr.startswith("cvae-edge: this command needs tensorflow")
     assert "pip install 'cvae-edge[train]'" in result.stderr
+
+
+def test_a_finished_run_gets_a_prior_and_is_evaluated_with_either(run_cli, tiny_run, tmp_path):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    assert run_cli("evaluate", tmp_path / "run", "--prior", "flow").code == 2
+    result = run_cli("prior", tmp_path / "run")
+    assert result.code == 0, result.err
+    assert "with the standard prior" in result.out
+    found = {
+        prior: json.loads(run_cli("evaluate", tmp_path / "run", "--json", "--prior", prior).out)
+        for prior in ("flow", "auto", "standard")
+    }
+    assert found["flow"] == found["auto"]
+    gain = found["flow"]["prior_gain"]
+    assert found["flow"]["elbo"] - gain == pytest.approx(found["standard"]["elbo"], abs=1e-4)
+    assert found["standard"]["prior_gain"] is None
+    none = run_cli("prior", tmp_path / "run", "--epochs", 0)
+    assert (none.code, none.err) == (2, "cvae-edge: epochs must be at least 1, got 0\n")
+    missing = run_cli("prior", tmp_path / "elsewhere")
+    assert missing.code == 2
+    assert "is no run folder" in missing.err

@@ -34,9 +34,10 @@ from cvae_edge.runtime.verify import verify_bundle
 from cvae_edge.training.run import Run
 
 PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
-ONNX_FILES = [k.file for k in Settings(precisions=PRECISIONS).kinds() if k.format == "onnx"]
+KINDS = Settings(precisions=PRECISIONS).kinds(("encoder", "decoder", "reconstruct"))
+ONNX_FILES = [k.file for k in KINDS if k.format == "onnx"]
 C_FILE = "cvae_model.c"
-TFLITE_FILES = [k.file for k in Settings(precisions=PRECISIONS).kinds() if k.format == "tflite"]
+TFLITE_FILES = [k.file for k in KINDS if k.format == "tflite"]
 
 
 @pytest.fixture

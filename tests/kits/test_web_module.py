@@ -19,10 +19,12 @@ from cvae_edge import EdgeCVAE, noise
 from cvae_edge.fitting import fit_image
 from cvae_edge.kits.folder import sources
 from cvae_edge.likelihoods import make_likelihood
+from cvae_edge.manifest import MANIFEST, digest
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.source import reference_bundle
 
-TINY = Path(__file__).parents[1] / "data" / "tiny"
+DATA = Path(__file__).parents[1] / "data"
+TINY = DATA / "tiny"
 # Until then Pillow resampled rows first, always.
 PIXEL_TOLERANCE = 0 if int(PIL.__version__.split(".")[0]) >= 13 else 3
 
@@ -112,6 +114,45 @@ def test_likelihoods_are_pythons(tmp_path, name, scale):
     expected = make_likelihood(name, scale, 3).log_prob(x, logits)
     told = np.array(answers(tmp_path, asked)).ravel()
     np.testing.assert_allclose(told, expected, rtol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def with_prior(tmp_path_factory) -> Path:
+    """The tiny bundle with a learned prior."""
+    folder = tmp_path_factory.mktemp("bundle")
+    for path in (*TINY.iterdir(), *(DATA / "tiny_prior").iterdir()):
+        shutil.copy(path, folder)
+    fields = json.loads((folder / MANIFEST).read_text())
+    fields["artifacts"] += json.loads((folder / "artifacts.json").read_text())
+    (folder / MANIFEST).write_text(json.dumps({**fields, "digest": digest(fields)}))
+    return folder
+
+
+def test_a_learned_prior_is_drawn_from_and_scored_as_in_python(tmp_path, with_prior):
+    need_package("onnxruntime-node")
+    model = EdgeCVAE.load(with_prior, format="onnx", threads=1)
+    x = model.generate(8, seed=5)
+    verbs = {
+        "generate": ([8], {"seed": 5}, {"data": x.ravel()}),
+        "interpolate": (
+            [array(x[:2]), array(x[2:4])],
+            {"steps": 3},
+            {"data": model.interpolate(x[:2], x[2:4], steps=3).ravel()},
+        ),
+        "bounds": ([array(x)], {"samples": 3, "seed": 1}, model.bounds(x, samples=3, seed=1)),
+    }
+    asked = [
+        {"call": "verb", "bundle": str(with_prior), "precision": "float32", "verb": verb}
+        | {"args": args, "options": options}
+        for verb, (args, options, _) in verbs.items()
+    ]
+    *told, at_mean = answers(tmp_path, [*asked, asked[-1] | {"options": {}}])
+    expected = [*(given for _, _, given in verbs.values()), model.bounds(x)]
+    for found, wanted in zip([*told, at_mean], expected, strict=True):
+        for name, values in wanted.items():
+            np.testing.assert_allclose(found[name], values, atol=2e-3, err_msg=name)
+    assert set(told[-1]) == set(expected[-2])
+    assert np.abs(x - EdgeCVAE.load(TINY, format="onnx").generate(8, seed=5)).max() > 0.1
 
 
 @pytest.mark.parametrize("bundle", [TINY, reference_bundle()], ids=["tiny", "reference"])

@@ -5,8 +5,11 @@ import pytest
 import tensorflow as tf
 
 from cvae_edge import elbo as numpy_elbo
+from cvae_edge.architectures.flow import Flow, new_flow
+from cvae_edge.codec import Codec
 from cvae_edge.likelihoods import LIKELIHOODS, make_likelihood
 from cvae_edge.training import elbo
+from cvae_edge.training.evaluate import as_graph
 from cvae_edge.training.likelihoods import LOG_PROBS
 
 SCALES = {"bernoulli": (), "gaussian": (0.1,), "logistic": (0.1, 0.03, 0.3)}
@@ -37,6 +40,19 @@ def test_tensorflow_and_numpy_have_one_formula(arrays):
             atol=1e-5,
             err_msg=name,
         )
+
+
+def test_a_learned_priors_gain_is_numpys_and_has_a_gradient(arrays):
+    z = tf.constant(arrays[0])
+    flow, rng = new_flow(5, 0, 1, 8), np.random.default_rng(3)
+    bent = {name: v + rng.normal(0, 0.2, v.shape).astype("f") for name, v in flow.weights.items()}
+    density = Flow(bent).density()
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        gain = elbo.prior_gain(density, z)
+    expected = Codec(density=as_graph(density)).prior_gain(z.numpy())
+    np.testing.assert_allclose(gain.numpy(), expected, rtol=1e-5, atol=1e-5)
+    assert np.abs(tape.gradient(gain, z).numpy()).max() > 0.01
 
 
 def test_every_likelihood_has_both_forms():

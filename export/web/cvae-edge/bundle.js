@@ -34,6 +34,13 @@ export class Bundle {
     return this.manifest.artifacts.find((a) => Object.keys(is).every((key) => a[key] === is[key]));
   }
 
+  /** Return a learned prior's file for a decoder's precision; with integers go 8-bit kernels. */
+  findPrior(role, precision) {
+    const eight = ["int8", "int4"].includes(precision) ? ["dynamic_range"] : [];
+    const found = [precision, ...eight, "float32"].map((each) => this.find(role, each));
+    return found.find((artifact) => artifact);
+  }
+
   /** Return an artifact's bytes, once their SHA-256 is the manifest's. */
   async bytes(artifact) {
     return checked(await this.read(artifact.file), artifact.file, artifact.sha256);

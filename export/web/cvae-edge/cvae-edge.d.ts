@@ -15,6 +15,8 @@ export type Whole = number | bigint;
 export interface LoadOptions {
   /** float32 (the default), float16, dynamic_range or int8. */
   precision?: string;
+  /** Where latents come from: auto (a learned prior, where there is one) or standard (normal). */
+  prior?: "auto" | "standard";
   /** What runs the files, first choice first; by default WebGPU where there is one, else wasm. */
   executionProviders?: ("webgpu" | "wasm" | "cpu")[];
   /** onnxruntime's module, instead of the files beside this one; needed in Node. */
@@ -35,8 +37,10 @@ export interface Bounds {
   iwae?: Float64Array;
   /** log p(x|z) */
   reconstruction: Float64Array;
-  /** in closed form */
+  /** to the standard normal in closed form, less what a learned prior gains */
   kl: Float64Array;
+  /** log p(z) of a learned prior less the standard normal's, with samples */
+  prior_gain?: Float64Array;
   /** mean over pixels, unless they are binary */
   squared_error?: Float64Array;
 }
@@ -73,7 +77,9 @@ export class EdgeCVAE {
   /** What a score's values are called. */
   readonly unit: string;
   /** The artifacts that run, by role. */
-  readonly files: { encoder?: Record<string, any>; decoder?: Record<string, any> };
+  readonly files: Partial<
+    Record<"encoder" | "decoder" | "prior" | "density", Record<string, any>>
+  >;
   /** Images that are run at a time. */
   readonly chunk: number;
   readonly engine: { readonly provider: string; readonly threads: number };

@@ -5,13 +5,19 @@
  *     const model = await EdgeCVAE.load("bundle/", { precision: "int8" });
  *     const images = await model.generate(64, { seed: 0 }); // {data, shape: [64, 28, 28, 1]}
  *
- * The verbs are those of `cvae_edge.EdgeCVAE` in Python, and one seed gives the same latents.
+ * The verbs are those of `cvae_edge.EdgeCVAE` in Python, and one seed gives the same noise.
  * cvae-edge.d.ts says what each takes and gives.
  */
 import { Bundle } from "./bundle.js";
 import { hasWebGPU, openEngine } from "./engine.js";
 import { CvaeEdgeError, require } from "./errors.js";
-import { interpolateLatents, klAnalytic, klSample, reparameterize } from "./latents.js";
+import {
+  interpolateLatents,
+  klAnalytic,
+  klSample,
+  normalRatio,
+  reparameterize,
+} from "./latents.js";
 import { makeLikelihood, probability, sigmoid, unit } from "./likelihoods.js";
 import { standardNormal } from "./noise.js";
 import { readImage } from "./photos.js";
@@ -55,6 +61,8 @@ export class EdgeCVAE {
     const opening = source instanceof Bundle ? source : Bundle.open(source);
     const [bundle, engine] = await Promise.all([opening, openEngine(options)]);
     const found = ["encoder", "decoder"].map((role) => [role, bundle.find(role, precision)]);
+    const priors = options.prior === "standard" ? [] : ["prior", "density"];
+    found.push(...priors.map((role) => [role, bundle.findPrior(role, precision)]));
     const files = Object.fromEntries(found.filter(([, artifact]) => artifact));
     const [first] = ["decoder", "encoder"].filter((role) => files[role]);
     if (!first) throw new CvaeEdgeError(none(bundle.manifest, precision));
@@ -78,7 +86,22 @@ export class EdgeCVAE {
 
   /** Return the latents of noise. Without a learned prior they are the noise itself. */
   async prior(eps) {
-    return { data: eps, shape: [eps.length / this.latentDim, this.latentDim] };
+    const { z = eps } = this.files.prior ? await this.#run("prior", "eps", eps) : {};
+    return { data: z, shape: [z.length / this.latentDim, this.latentDim] };
+  }
+
+  /** Return the noise that a learned prior makes latents (n, latentDim) of, and log_det. */
+  async #density(z) {
+    if (!this.files.prior) return { eps: z, log_det: new Float32Array(z.length / this.latentDim) };
+    return this.#run("density", "z", z);
+  }
+
+  /** Return log p(z) less that of the standard normal, of each row. */
+  async #priorGain(z) {
+    const { eps, log_det: logDet } = await this.#density(z);
+    const shape = [logDet.length, this.latentDim];
+    const [zs, noises] = [z, eps].map((data) => rows({ data, shape }));
+    return Float64Array.from(zs, (row, i) => logDet[i] + normalRatio(noises[i], row));
   }
 
   /** Make one 8-bit image of any size and channels what the model takes. */
@@ -115,10 +138,14 @@ export class EdgeCVAE {
     const [from, to] = [(await this.encode(a)).mean, (await this.encode(b)).mean];
     require(from.shape[0] === to.shape[0], `b must be ${from.shape[0]} images as a is`, to
       .shape[0]);
-    const z = rows(from).map((row, i) => interpolateLatents(row, rows(to)[i], steps, path));
-    const shape = [z.length * steps, this.latentDim];
-    const decoded = await this.decode({ data: joined(z), shape });
-    return { data: decoded.data, shape: [z.length, steps, ...this.imageShape] };
+    const { shape } = from;
+    const [first, last] = [await this.#density(from.data), await this.#density(to.data)];
+    const ends = rows({ data: last.eps, shape });
+    const eps = rows({ data: first.eps, shape }).map((row, i) =>
+      interpolateLatents(row, ends[i], steps, path),
+    );
+    const decoded = await this.decode(await this.prior(joined(eps)));
+    return { data: decoded.data, shape: [eps.length, steps, ...this.imageShape] };
   }
 
   async score(images, options) {
@@ -133,22 +160,26 @@ export class EdgeCVAE {
     const shape = [mean.length / this.latentDim, this.latentDim];
     const posterior = [mean, logvar].map((data) => rows({ data, shape }));
     const kl = Float64Array.from(posterior[0], (row, i) => klAnalytic(row, posterior[1][i]));
-    if (samples) return { ...(await this.#sampled(x, posterior, samples, seed)), kl };
-    const { logPx, error } = await this.#likelihood(x, mean);
+    if (samples) return this.#sampled(x, posterior, samples, seed, kl);
+    const [{ logPx, error }, gain] = [await this.#likelihood(x, mean), await this.#priorGain(mean)];
+    gain.forEach((value, i) => (kl[i] -= value));
     const elbo = logPx.map((value, i) => value - kl[i]);
     return this.#withError({ elbo_at_mean: elbo, reconstruction: logPx, kl }, error);
   }
 
   /** The bounds of `samples` draws; every image has the noise of image 0. */
-  async #sampled(x, [means, logvars], samples, seed) {
-    const [total, reconstruction, error] = [0, 1, 2].map(() => new Float64Array(means.length));
+  async #sampled(x, [means, logvars], samples, seed, standardKl) {
+    const sums = [0, 1, 2, 3].map(() => new Float64Array(means.length));
+    const [total, reconstruction, error, gain] = sums;
     const logSum = new Float64Array(means.length).fill(-Infinity);
     for (let sample = 0; sample < samples; sample++) {
       const eps = standardNormal(1, this.latentDim, { seed, sample });
       const z = means.map((mean, i) => reparameterize(mean, logvars[i], eps));
       const drawn = await this.#likelihood(x, joined(z));
+      const gained = await this.#priorGain(joined(z));
       z.forEach((row, i) => {
-        const logWeight = drawn.logPx[i] - klSample(row, logvars[i], eps);
+        const logWeight = drawn.logPx[i] - klSample(row, logvars[i], eps) + gained[i];
+        gain[i] += gained[i] / samples;
         total[i] += logWeight / samples;
         reconstruction[i] += drawn.logPx[i] / samples;
         error[i] += drawn.error[i] / samples;
@@ -156,7 +187,9 @@ export class EdgeCVAE {
       });
     }
     const iwae = logSum.map((value) => value - Math.log(samples));
-    return this.#withError({ elbo: total, iwae, reconstruction }, error);
+    const kl = standardKl.map((value, i) => value - gain[i]);
+    const bounds = { elbo: total, iwae, reconstruction, kl };
+    return this.#withError(this.files.prior ? { ...bounds, prior_gain: gain } : bounds, error);
   }
 
   #withError(bounds, error) {
@@ -189,7 +222,7 @@ export class EdgeCVAE {
   }
 
   #size(name) {
-    return name === "z" ? this.latentDim : this.imageShape.reduce((size, side) => size * side, 1);
+    return name === "x" ? this.imageShape.reduce((size, side) => size * side, 1) : this.latentDim;
   }
 
   #latents({ data, shape } = {}) {

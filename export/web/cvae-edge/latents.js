@@ -14,7 +14,12 @@ export function klAnalytic(mean, logvar) {
   return 0.5 * sum(mean, (m, i) => m * m + Math.exp(logvar[i]) - logvar[i] - 1);
 }
 
-/** Return log q(z|x) - log p(z) at z = mean + exp(logvar / 2) * eps. */
+/** Return log N(eps; 0, I) - log N(z; 0, I). */
+export function normalRatio(eps, z) {
+  return 0.5 * sum(z, (value, i) => value * value - eps[i] * eps[i]);
+}
+
+/** Return log q(z|x) - log N(z; 0, I) at z = mean + exp(logvar / 2) * eps. */
 export function klSample(z, logvar, eps) {
   return 0.5 * sum(z, (value, i) => value * value - eps[i] * eps[i] - logvar[i]);
 }

@@ -1,0 +1,40 @@
+"""The command that fits a prior to a run that has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cvae_edge.cli.extra import need_tensorflow
+from cvae_edge.cli.output import progress_bar, say
+
+
+def prior(
+    run: Path = typer.Argument(Path("runs/mnist"), help="A finished run, or an imported one."),
+    epochs: int | None = typer.Option(
+        None, help="Of the training images; by default 4 for each of the training's, at most 60."
+    ),
+    data: str | None = typer.Option(None, help="Where the run's data is, if it was moved."),
+) -> None:
+    """Fit a learned prior to a finished run, in place of the one that it has."""
+    need_tensorflow()
+    from cvae_edge.cli.training import print_summary
+    from cvae_edge.training.add_prior import add_prior
+    from cvae_edge.training.prior import Interrupted
+    from cvae_edge.training.run import Run
+
+    with progress_bar() as bar:
+        task = bar.add_task("fitting the prior", total=None, note="")
+
+        def on_step(done: int, steps: int) -> None:
+            bar.update(task, completed=done, total=steps)
+
+        try:
+            fitted = add_prior(Run.open(run), data, on_step, epochs)
+        except Interrupted as interrupted:
+            bar.stop()
+            say(f"\nStopped; {run} is as it was.", err=True)
+            raise typer.Exit(128 + interrupted.signal) from None
+    print_summary(fitted)
+    say(f"\nNext: cvae-edge export {run} --format all")
