@@ -11,7 +11,7 @@ from typing import Any
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array, Codec, Graph
 from cvae_edge.errors import BundleError
-from cvae_edge.manifest import MANIFEST, Artifact
+from cvae_edge.manifest import MANIFEST, MONITOR_FILES, Artifact
 from cvae_edge.model_config import ModelShape, require
 from cvae_edge.runtime.engines import find_engine, open_session
 from cvae_edge.runtime.forking import keep_for_ever, watch
@@ -139,7 +139,8 @@ class Codecs:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the files: sessions and threads belong to a process, and folders to a machine."""
         manifest = json.dumps(self.bundle.manifest.to_dict()).encode()
-        files = {MANIFEST: manifest, **self._contents}
+        kept = [n for n in self.bundle.manifest.files if n.startswith(MONITOR_FILES)]
+        files = {MANIFEST: manifest, **self._contents, **{n: self.bundle.read(n) for n in kept}}
         return _open_again, (files, self._threads, self.provider, self.bundle.trust)
 
     def is_small(self, n: int) -> bool:

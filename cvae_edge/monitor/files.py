@@ -1,0 +1,155 @@
+"""A monitor in a bundle: monitor.json and monitor.npz, read back without trusting either."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cvae_edge.array_files import ArrayFile
+from cvae_edge.bundle import MAX_BYTES, Bundle, new_bundle, sha256_of, write_manifest
+from cvae_edge.errors import BundleError, ConfigError, DataError
+from cvae_edge.manifest import Artifact
+from cvae_edge.model_config import require_image_shape
+from cvae_edge.monitor.fitting import Fit
+from cvae_edge.monitor.methods import METHODS
+from cvae_edge.monitor.monitor import Model, Monitor, Settings
+from cvae_edge.monitor.rates import CONFIDENCE
+from cvae_edge.untrusted import check, is_number, is_whole, parse_json, typed, word
+from cvae_edge.writing import write_bytes, write_text
+
+MONITOR, ARRAYS = "monitor.json", "monitor.npz"
+_VERSION = 1
+
+Fitted = Sequence[tuple[Sequence[Artifact], Monitor]]
+
+
+def load_monitor(model: Model, bundle: Bundle, artifacts: Sequence[Artifact]) -> Monitor:
+    """Read the monitor of the files that a model runs.
+
+    Raises:
+        BundleError: there is none for them, or it is damaged or of a later version.
+    """
+    if bundle.manifest.monitor is None:
+        raise BundleError(
+            f"{bundle.source} has no monitor: cvae-edge monitor --good IMAGES fits one"
+        )
+    try:
+        fields = parse_json(bundle.read(bundle.manifest.monitor))
+        check(isinstance(fields, dict), "a monitor must be an object", type(fields).__name__)
+        check(fields.get("format_version") == _VERSION, f"its format_version must be {_VERSION}, "
+              "which this cvae-edge reads", fields.get("format_version"))  # fmt: skip
+        settings = _settings(fields)
+        number, pair = _find_pair(typed(fields, "pairs", list), artifacts)
+        arrays = ArrayFile(io.BytesIO(bundle.read(typed(fields, "arrays", str))), MAX_BYTES)
+        statistics = {
+            name.removeprefix(f"{number}_"): arrays.read(name)
+            for name in arrays.names or ()
+            if name.startswith(f"{number}_")
+        }
+        numbers = all(a.dtype == np.float32 and np.isfinite(a).all() for a in statistics.values())
+        check(numbers, "arrays must be finite float32", ", ".join(statistics))
+        return Monitor(model, settings, _fit(pair, statistics))
+    except (BundleError, ConfigError, DataError) as error:
+        raise BundleError(f"{bundle.source}: {bundle.manifest.monitor}: {error}") from error
+
+
+def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:
+    """Write a bundle anew with the monitor of its files, in one step; a former one goes.
+
+    Args:
+        folder: the bundle's.
+        bundle: what is there now.
+        fitted: encoder and decoder, and their monitor; one or more.
+
+    Raises:
+        BundleError: another process writes the bundle, or a file of it is damaged.
+        OSError: it cannot be written.
+    """
+    manifest = bundle.manifest
+    kept = [name for name in manifest.files if name not in (manifest.monitor, MONITOR, ARRAYS)]
+    with new_bundle(folder) as new:
+        for entry in (*manifest.artifacts, *kept):
+            name = entry.file if isinstance(entry, Artifact) else entry
+            write_bytes(new / name, bundle.read(entry))
+        arrays = io.BytesIO()
+        np.savez_compressed(
+            arrays,
+            **{
+                f"{i}_{name}": values
+                for i, (_, monitor) in enumerate(fitted)
+                for name, values in monitor.fit.statistics.items()
+            },
+        )
+        write_bytes(new / ARRAYS, arrays.getvalue())
+        write_text(new / MONITOR, json.dumps(_document(fitted), indent=1, allow_nan=False) + "\n")
+        files = {name: sha256_of(new / name) for name in (*kept, MONITOR, ARRAYS)}
+        write_manifest(new, manifest._replace(files=files, monitor=MONITOR))
+
+
+def _document(fitted: Fitted) -> dict[str, Any]:
+    (_, first), *_ = fitted
+    return {
+        "format_version": _VERSION,
+        **first.settings._asdict(),
+        "confidence": CONFIDENCE,
+        "arrays": ARRAYS,
+        "pairs": [_pair(artifacts, monitor.fit) for artifacts, monitor in fitted],
+    }
+
+
+def _pair(artifacts: Sequence[Artifact], fit: Fit) -> dict[str, Any]:
+    files = {artifact.file: artifact.sha256 for artifact in artifacts}
+    numbers = {name: value for name, value in fit._asdict().items() if name != "statistics"}
+    return {"files": files, **numbers}
+
+
+def _find_pair(pairs: list[Any], artifacts: Sequence[Artifact]) -> tuple[int, dict[str, Any]]:
+    """Return the entry that was fitted through these very files, and its number."""
+    wanted = {artifact.sha256 for artifact in artifacts}
+    names = {artifact.file for artifact in artifacts}
+    known: set[str] = set()
+    for number, pair in enumerate(pairs):
+        check(isinstance(pair, dict), "a pair must be an object", type(pair).__name__)
+        files: dict[str, Any] = typed(pair, "files", dict)
+        if all(isinstance(v, str) for v in files.values()) and set(files.values()) == wanted:
+            return number, pair
+        known |= set(files)
+    if names <= known:
+        raise BundleError(
+            f"it is another model's: it was fitted through other files than these "
+            f"{' and '.join(sorted(names))}; fit it anew with cvae-edge monitor"
+        )
+    raise BundleError(
+        f"it was fitted for {', '.join(sorted(known))}, not for {' and '.join(sorted(names))}: fit "
+        "it for these too, with cvae-edge monitor --precision"
+    )
+
+
+def _settings(fields: Mapping[str, Any]) -> Settings:
+    method = word(fields, "method")
+    check(method in METHODS, f"method must be one of {', '.join(METHODS)}", method)
+    rate, images = fields.get("false_alarms"), fields.get("images")
+    check(is_number(rate) and 0 < rate < 1, "false_alarms must be above 0 and below 1", rate)
+    check(is_whole(images) and images > 0, "images must be 1 or more", images)
+    shape = tuple(typed(fields, "image_shape", list))
+    require_image_shape(shape)
+    return Settings(method, rate, images, shape)
+
+
+def _fit(pair: Mapping[str, Any], statistics: Mapping[str, Any]) -> Fit:
+    threshold, typical = pair.get("threshold"), pair.get("typical")
+    fits = is_number(threshold) and is_number(typical) and threshold > typical
+    check(fits, "threshold must be a number above typical", threshold)
+    largest = pair.get("map_threshold")
+    fits = largest is None or (is_number(largest) and largest > 0)
+    check(fits, "map_threshold must be above 0, or null", largest)
+    lists = [typed(pair, name, list) for name in ("quantiles", "interval")]
+    check(all(map(is_number, sum(lists, []))), "quantiles and interval must be numbers", lists)
+    check(len(lists[1]) == 2 and len(lists[0]) > 1, "interval must be two numbers", lists[1])
+    low, high = lists[1]
+    return Fit(threshold, typical, largest, tuple(lists[0]), (low, high), statistics)
