@@ -149,7 +149,7 @@ def interpolate(
     model = load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.outputs import write_images
 
-    a, b = (_read([name], model.manifest.pixels, resize) for name in (first, second))
+    a, b = (read([name], model.manifest.pixels, resize) for name in (first, second))
     rows = model.interpolate(a.images, b.images, steps, path)  # type: ignore[arg-type] # checked there
     x_recon = rows.reshape(-1, *model.image_shape)
     done = write_images(out, x_recon, columns=steps, inputs=[*a.files, *b.files])

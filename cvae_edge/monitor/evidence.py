@@ -15,7 +15,8 @@ class Evidence:
 
     def __init__(self, codec: Codec, x: Array, likelihood: Likelihood) -> None:
         """Encode images x (n, h, w, c) in [0, 1]."""
-        self._codec, self._decoded = codec, None
+        self._codec = codec
+        self._decoded: Array | None = None
         self.x, self.likelihood = x, likelihood
         self.mean, self.logvar = codec.encode(x)
 

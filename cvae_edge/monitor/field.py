@@ -16,20 +16,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
+from cvae_edge.monitor.blur import blur
 from cvae_edge.monitor.evidence import Evidence
 
 _BLOCKS = 16  # along a side at most; a cell has two by two of them
+_REACH = 64  # the smaller side over the reach of the blur that is taken off
+_SMOOTH = 2  # cells' reach of the blur of a map
+_LEAST = 0.1  # of the largest spread: cells that never change, as corners do, count little
 _FLOOR = 0.01  # of the good images' mean energy: what lies below is nothing
 
 
 def cell_energies(evidence: Evidence) -> Array:
-    """Return the mean squared residual of each cell: (n, rows, columns)."""
-    squares = np.square(evidence.residual).mean(axis=3)
+    """Return the mean square of each cell's residual, less what is smooth: (n, rows, columns).
+
+    How bright a place is differs from one good image to the next; its texture less so.
+    """
+    residual = evidence.residual
+    reach = max(1, min(residual.shape[1:3]) // _REACH)
+    fine = np.stack([c - blur(c, reach) for c in np.moveaxis(residual, 3, 0)])
+    squares = np.square(fine).mean(axis=0)
     heights, widths = (np.diff(_edges(side), append=side) for side in squares.shape[1:])
     sums = np.add.reduceat(squares, _edges(squares.shape[1]), axis=1)
     sums = np.add.reduceat(sums, _edges(squares.shape[2]), axis=2)
-    energies: Array = _two_by_two(sums) / _two_by_two(np.outer(heights, widths)[np.newaxis])
-    return energies.astype(np.float32)
+    pixels = np.outer(heights, widths).astype(np.float32)
+    energies: Array = _two_by_two(sums) / _two_by_two(pixels[np.newaxis])
+    return energies
 
 
 def fit_field(energies: Array) -> dict[str, Array]:
@@ -39,10 +50,10 @@ def fit_field(energies: Array) -> dict[str, Array]:
     is lower triangular, makes their covariance the identity. That is shrunk towards the identity:
     Ledoit and Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
     """
-    floor = np.float32(max(_FLOOR * float(energies.mean()), np.finfo(np.float32).tiny))
+    floor = max(_FLOOR * float(energies.mean()), float(np.finfo(np.float32).tiny))
     cells = np.log(energies.reshape(len(energies), -1).astype(np.float64) + floor)
     mean, spread = cells.mean(axis=0), cells.std(axis=0)
-    spread = np.maximum(spread, 1e-3 * max(float(spread.max()), 1e-6))
+    spread = np.maximum(spread, _LEAST * max(float(spread.max()), 1e-6))
     standard = (cells - mean) / spread
     root = np.linalg.cholesky(shrunk_covariance(standard))
     whitening = np.linalg.solve(root, np.eye(len(root)))
@@ -70,19 +81,21 @@ def shrunk_covariance(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def field_distance(energies: Array, statistics: Mapping[str, Array]) -> NDArray[np.float64]:
     """Return each image's distance from the good ones, (n,)."""
     whitened = _standard(energies, statistics) @ statistics["whitening"].T
-    return np.sqrt(np.square(whitened, dtype=np.float64).sum(axis=1))
+    distance: NDArray[np.float64] = np.sqrt(np.square(whitened, dtype=np.float64).sum(axis=1))
+    return distance
 
 
 def field_map(energies: Array, statistics: Mapping[str, Array]) -> Array:
-    """Return how far each cell is from what all others predict, in deviations: (n, rows, columns).
+    """Return how far each cell is from what all others predict: (n, rows, columns).
 
-    That is |Q u| / sqrt(diag Q) with the precision Q and the standardized cells u, the residual of
-    leaving one out (Dubrule 1983, "Cross validation of kriging in a unique neighborhood").
+    With the precision Q and the standardized cells u, Q u / sqrt(diag Q) is the residual of leaving
+    one out, in deviations (Dubrule 1983, "Cross validation of kriging in a unique neighborhood").
+    The map is the root of its square's mean over neighbours.
     """
     whitening = statistics["whitening"]
     pulled = _standard(energies, statistics) @ whitening.T @ whitening
     pulled /= np.sqrt(np.square(whitening).sum(axis=0))
-    deviations: Array = np.abs(pulled).reshape(energies.shape)
+    deviations: Array = np.sqrt(blur(np.square(pulled).reshape(energies.shape), _SMOOTH))
     return deviations
 
 
@@ -97,5 +110,6 @@ def _edges(side: int) -> NDArray[np.int64]:
     return np.linspace(0, side, min(_BLOCKS, side), endpoint=False).astype(np.int64)
 
 
-def _two_by_two(blocks: NDArray[np.floating | np.integer]) -> NDArray[np.floating | np.integer]:
-    return blocks[:, 1:, 1:] + blocks[:, :-1, 1:] + blocks[:, 1:, :-1] + blocks[:, :-1, :-1]
+def _two_by_two(blocks: Array) -> Array:
+    cells: Array = blocks[:, 1:, 1:] + blocks[:, :-1, 1:] + blocks[:, 1:, :-1] + blocks[:, :-1, :-1]
+    return cells

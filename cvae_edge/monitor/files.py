@@ -73,22 +73,26 @@ def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:
     manifest = bundle.manifest
     kept = [name for name in manifest.files if name not in (manifest.monitor, MONITOR, ARRAYS)]
     with new_bundle(folder) as new:
-        for entry in (*manifest.artifacts, *kept):
-            name = entry.file if isinstance(entry, Artifact) else entry
-            write_bytes(new / name, bundle.read(entry))
-        arrays = io.BytesIO()
-        np.savez_compressed(
-            arrays,
-            **{
-                f"{i}_{name}": values
-                for i, (_, monitor) in enumerate(fitted)
-                for name, values in monitor.fit.statistics.items()
-            },
-        )
-        write_bytes(new / ARRAYS, arrays.getvalue())
+        for artifact in manifest.artifacts:
+            write_bytes(new / artifact.file, bundle.read(artifact))
+        for name in kept:
+            write_bytes(new / name, bundle.read(name))
+        write_bytes(new / ARRAYS, _arrays(fitted))
         write_text(new / MONITOR, json.dumps(_document(fitted), indent=1, allow_nan=False) + "\n")
         files = {name: sha256_of(new / name) for name in (*kept, MONITOR, ARRAYS)}
         write_manifest(new, manifest._replace(files=files, monitor=MONITOR))
+
+
+def _arrays(fitted: Fitted) -> bytes:
+    """Return an .npz of all statistics, their names after the number of the pair."""
+    arrays: dict[str, Any] = {
+        f"{number}_{name}": values
+        for number, (_, monitor) in enumerate(fitted)
+        for name, values in monitor.fit.statistics.items()
+    }
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
 
 
 def _document(fitted: Fitted) -> dict[str, Any]:
@@ -133,23 +137,28 @@ def _find_pair(pairs: list[Any], artifacts: Sequence[Artifact]) -> tuple[int, di
 def _settings(fields: Mapping[str, Any]) -> Settings:
     method = word(fields, "method")
     check(method in METHODS, f"method must be one of {', '.join(METHODS)}", method)
-    rate, images = fields.get("false_alarms"), fields.get("images")
-    check(is_number(rate) and 0 < rate < 1, "false_alarms must be above 0 and below 1", rate)
-    check(is_whole(images) and images > 0, "images must be 1 or more", images)
+    rate, images = _number(fields, "false_alarms"), fields.get("images")
+    check(0 < rate < 1, "false_alarms must be above 0 and below 1", rate)
+    check(is_whole(images), "images must be a whole number", images)
     shape = tuple(typed(fields, "image_shape", list))
     require_image_shape(shape)
-    return Settings(method, rate, images, shape)
+    return Settings(method, rate, int(images or 0), shape)
 
 
 def _fit(pair: Mapping[str, Any], statistics: Mapping[str, Any]) -> Fit:
-    threshold, typical = pair.get("threshold"), pair.get("typical")
-    fits = is_number(threshold) and is_number(typical) and threshold > typical
-    check(fits, "threshold must be a number above typical", threshold)
-    largest = pair.get("map_threshold")
-    fits = largest is None or (is_number(largest) and largest > 0)
-    check(fits, "map_threshold must be above 0, or null", largest)
-    lists = [typed(pair, name, list) for name in ("quantiles", "interval")]
-    check(all(map(is_number, sum(lists, []))), "quantiles and interval must be numbers", lists)
-    check(len(lists[1]) == 2 and len(lists[0]) > 1, "interval must be two numbers", lists[1])
-    low, high = lists[1]
-    return Fit(threshold, typical, largest, tuple(lists[0]), (low, high), statistics)
+    threshold, typical = _number(pair, "threshold"), _number(pair, "typical")
+    check(threshold > typical, "threshold must be above typical", threshold)
+    largest = None if pair.get("map_threshold") is None else _number(pair, "map_threshold")
+    check(largest is None or largest > 0, "map_threshold must be above 0", largest)
+    quantiles, interval = (typed(pair, name, list) for name in ("quantiles", "interval"))
+    check(all(map(is_number, [*quantiles, *interval])), "quantiles must be numbers", quantiles)
+    check(len(quantiles) > 1, "quantiles must be two or more", len(quantiles))
+    check(len(interval) == 2, "interval must be two numbers", interval)
+    low, high = interval
+    return Fit(threshold, typical, largest, tuple(quantiles), (low, high), statistics)
+
+
+def _number(fields: Mapping[str, Any], name: str) -> float:
+    value = fields.get(name)
+    check(is_number(value), f"{name} must be a number", value)
+    return float(value or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ class Fit(NamedTuple):
         return (distance - self.typical) / (self.threshold - self.typical)
 
 
-def fit(method: Method, features: NDArray[np.floating], windows: int, rate: float) -> Fit:
+def fit(method: Method, features: NDArray[Any], windows: int, rate: float) -> Fit:
     """Fit a method to good images' features, (n * windows, ...), a row a window of an image.
 
     All images serve for the statistics and for the threshold: each is scored by statistics of the
@@ -65,7 +65,7 @@ def _steps() -> NDArray[np.float64]:
 
 
 def _of_others(
-    method: Method, features: NDArray[np.floating], windows: int
+    method: Method, features: NDArray[Any], windows: int
 ) -> tuple[NDArray[np.float64], Array | None]:
     """Return each image's distance, and the largest value of its map, by the others' statistics."""
     n = len(features) // windows
@@ -84,6 +84,7 @@ def _of_others(
     return distances, largest
 
 
-def worst(values: NDArray[np.floating], windows: int) -> NDArray[np.floating]:
+def worst(values: NDArray[Any], windows: int) -> NDArray[Any]:
     """Return the largest of each image's windows: (n * windows,) to (n,)."""
-    return values.reshape(-1, windows).max(axis=1)
+    largest: NDArray[Any] = values.reshape(-1, windows).max(axis=1)
+    return largest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ Statistics = Mapping[str, Array]
 class Method(NamedTuple):
     """What is seen of an image, what is kept of good ones, and how far one is from the others."""
 
-    features: Callable[[Evidence], NDArray[np.floating]]  # (n, ...)
-    distance: Callable[[NDArray[np.floating], Statistics], NDArray[np.float64]]  # (n,)
-    fit: Callable[[NDArray[np.floating]], dict[str, Array]] = lambda features: {}
-    map: Callable[[NDArray[np.floating], Statistics], Array] | None = None  # (n, rows, columns)
+    features: Callable[[Evidence], NDArray[Any]]  # (n, ...)
+    distance: Callable[[NDArray[Any], Statistics], NDArray[np.float64]]  # (n,)
+    fit: Callable[[NDArray[Any]], dict[str, Array]] = lambda features: {}
+    map: Callable[[NDArray[Any], Statistics], Array] | None = None  # (n, rows, columns)
     decodes: bool = True  # whether it needs a decoder
 
 

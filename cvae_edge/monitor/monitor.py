@@ -128,7 +128,7 @@ def fit_monitor(model: Model, images: Any, method: str | None, rate: float) -> M
     return Monitor(model, settings, fit(found, features, windows, rate))
 
 
-def features_of(model: Model, method: Method, x: Any) -> NDArray[np.floating]:
+def features_of(model: Model, method: Method, x: Any) -> NDArray[Any]:
     """Return what a method sees of images of the model's size."""
 
     def look(codec: Codec, x: Array) -> dict[str, NDArray[Any]]:

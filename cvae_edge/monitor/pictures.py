@@ -46,7 +46,7 @@ def overlay(image: NDArray[Any], heat: Array) -> NDArray[np.uint8]:
         frame = colour[box.top : box.bottom, box.left : box.right]
         frame[[0, -1]] = _HOT
         frame[:, [0, -1]] = _HOT
-    return np.rint(colour).astype(np.uint8)
+    return to_pixels(colour / 255)
 
 
 def _connected(mask: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
+from cvae_edge.monitor.blur import blur
 from cvae_edge.monitor.evidence import Evidence
 
 BLURS = (1, 2, 4)  # pixels' reach of a box that is taken twice
@@ -17,7 +18,7 @@ _LEAST = 1e-3  # of the mean spread: no pixel is surer
 def blurred_residuals(evidence: Evidence) -> Array:
     """Return residuals, averaged over channels, blurred at each scale: (n, scales, h, w)."""
     residual = evidence.residual.mean(axis=3)
-    return np.stack([_blur(residual, reach) for reach in BLURS], axis=1)
+    return np.stack([blur(residual, reach) for reach in BLURS], axis=1)
 
 
 def fit_spread(residuals: Array) -> dict[str, Array]:
@@ -35,24 +36,5 @@ def deviation_map(residuals: Array, statistics: Mapping[str, Array]) -> Array:
 
 def largest_deviation(residuals: Array, statistics: Mapping[str, Array]) -> NDArray[np.float64]:
     """Return the largest deviation of each image, (n,)."""
-    return deviation_map(residuals, statistics).max(axis=(1, 2)).astype(np.float64)
-
-
-def _blur(images: Array, reach: int) -> Array:
-    """Take the mean over 2 * reach + 1 pixels a side, twice, with edges repeated: (n, h, w)."""
-    for axis in (1, 2):
-        for _ in range(2):
-            images = _box(images, reach, axis)
-    return images
-
-
-def _box(images: Array, reach: int, axis: int) -> Array:
-    around = [(0, 0), (0, 0), (0, 0)]
-    around[axis] = (reach + 1, reach)
-    sums = np.cumsum(np.pad(images, around, mode="edge"), axis=axis, dtype=np.float32)
-    width = 2 * reach + 1
-    n = images.shape[axis]
-    upper = np.take(sums, range(width, width + n), axis=axis)
-    lower = np.take(sums, range(n), axis=axis)
-    mean: Array = (upper - lower) / np.float32(width)
-    return mean
+    largest: NDArray[np.float64] = deviation_map(residuals, statistics).max(axis=(1, 2))
+    return largest.astype(np.float64)

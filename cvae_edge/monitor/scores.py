@@ -29,7 +29,8 @@ def negative_likelihood(evidence: Evidence) -> Values:
 
 def kl(evidence: Evidence) -> Values:
     """Return KL(q(z|x) || N(0, I)) in nats: the ELBO's second part, from the encoder alone."""
-    return kl_analytic(evidence.mean, evidence.logvar).astype(np.float64)
+    nats: Values = kl_analytic(evidence.mean, evidence.logvar).astype(np.float64)
+    return nats
 
 
 def mu_squared(evidence: Evidence) -> Values:
@@ -39,7 +40,8 @@ def mu_squared(evidence: Evidence) -> Values:
     unsupervised new physics detection at 40 MHz at the Large Hadron Collider", equation 3: the KL
     without what the variances add.
     """
-    return np.square(evidence.mean.astype(np.float64)).sum(axis=1)
+    squares: Values = np.square(evidence.mean.astype(np.float64)).sum(axis=1)
+    return squares
 
 
 def squared_error(evidence: Evidence) -> Values:
@@ -68,4 +70,5 @@ def complexity(evidence: Evidence) -> Values:
 
 def _energy(x: Array) -> Values:
     flat = x.reshape(len(x), -1)
-    return np.einsum("ij,ij->i", flat, flat, dtype=np.float64)
+    energy: Values = np.einsum("ij,ij->i", flat, flat, dtype=np.float64)
+    return energy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def window_places(image_shape: Shape, window: Shape) -> list[tuple[int, int]]:
     return [(row, column) for row in rows for column in columns]
 
 
-def cut(images: NDArray[np.generic], window: Shape) -> NDArray[np.generic]:
+def cut(images: NDArray[Any], window: Shape) -> NDArray[Any]:
     """Cut images (n, h, w, c) into windows, image by image: (n * windows, *window)."""
     if images.shape[1:] == window:
         return images
@@ -57,7 +58,8 @@ def join(maps: Array, image_shape: Shape, window: Shape) -> Array:
     for i, (y, x) in enumerate(places):
         total[:, y : y + height, x : x + width] += maps[:, i]
         covered[y : y + height, x : x + width] += 1
-    return total / covered
+    mean: Array = total / covered
+    return mean
 
 
 def enlarge(maps: Array, size: Sequence[int]) -> Array:
@@ -65,13 +67,13 @@ def enlarge(maps: Array, size: Sequence[int]) -> Array:
     if maps.shape[1:] == tuple(size):
         return maps
     rows, columns = (_weights(n, side) for n, side in zip(maps.shape[1:], size, strict=True))
-    enlarged: Array = rows @ maps @ columns.T
-    return enlarged
+    return np.matmul(np.matmul(rows, maps), columns.T)
 
 
 def _weights(cells: int, side: int) -> Array:
     """Return what each of ``cells`` overlapping cells adds to each pixel: (side, cells)."""
     middles = (np.arange(cells) + 1) * side / (cells + 1)
     pixels = np.arange(side) + 0.5
-    each = np.eye(cells)
-    return np.stack([np.interp(pixels, middles, one) for one in each], axis=1).astype(np.float32)
+    each = [np.interp(pixels, middles, one) for one in np.eye(cells)]
+    weights: Array = np.stack(each, axis=1).astype(np.float32)
+    return weights
