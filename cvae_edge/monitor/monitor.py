@@ -16,7 +16,7 @@ from cvae_edge.monitor.evidence import Evidence
 from cvae_edge.monitor.fitting import Fit, fit, worst
 from cvae_edge.monitor.methods import Method, find_method
 from cvae_edge.monitor.windows import cut, enlarge, join, window_places
-from cvae_edge.runtime.arguments import as_images
+from cvae_edge.runtime.arguments import as_batch, as_images
 
 _FEATURES = "features"
 
@@ -90,7 +90,7 @@ class Monitor:
         windows = len(window_places(shape, self._model.image_shape))
         try:
             judged = self._model.measure(cut(x, self._model.image_shape), judge)
-        except ValueError as error:  # arrays of other shapes
+        except (ValueError, KeyError) as error:  # arrays of other shapes or names
             raise BundleError("the monitor's arrays must be those of the bundle's model") from error
         score = self.fit.scores(worst(judged["distance"], windows))
         if maps is None:
@@ -121,9 +121,10 @@ def fit_monitor(model: Model, images: Any, method: str | None, rate: float) -> M
             f"the method {method} needs a decoder, and {model.manifest.name} has none: use kl or "
             "mu_squared"
         )
-    shape = tuple(np.shape(images)[1:])
+    x = as_batch(images, model.image_shape)
+    shape = x.shape[1:]
     windows = len(window_places(shape, model.image_shape))
-    features = features_of(model, found, cut(as_images(images, shape), model.image_shape))
+    features = features_of(model, found, cut(as_images(x, shape), model.image_shape))
     settings = Settings(method, rate, len(features) // windows, shape)
     return Monitor(model, settings, fit(found, features, windows, rate))
 

@@ -25,6 +25,7 @@ def test_share_interval_is_exact(alarms, n):
 
 def test_a_further_good_image_is_above_the_threshold_as_often_as_asked():
     rng = np.random.default_rng(0)
+    rank = rank_of(99, 0.05)
     above = [rng.normal() > np.sort(rng.normal(size=99))[rank - 1] for _ in range(9999)]
     assert np.mean(above) == pytest.approx(0.05, abs=0.007)
 
