@@ -99,7 +99,9 @@ def by_method(model: EdgeCVAE, tiles: Tiles) -> dict[str, Any]:
         statistics = method.fit(good)
         heat = None
         if method.map is not None:
-            heat = enlarge(method.map(seen, statistics), tiles.images.shape[1:3])
+            heat = enlarge(
+                method.map(seen, statistics, tiles.images.shape[1:]), tiles.images.shape[1:3]
+            )
         distance = method.distance(seen, statistics)
         parts = {"chosen on": tiles.chosen, "reported": ~tiles.chosen}
         result[name] = {k: aucs(distance, heat, tiles, part) for k, part in parts.items()}
@@ -114,17 +116,17 @@ def beside_defects(model: EdgeCVAE, tiles: Tiles) -> float:
     rows, columns = (np.linspace(0, 128, 16, endpoint=False).astype(int) for _ in range(2))
     blocks = np.add.reduceat(np.add.reduceat(tiles.masks, rows, axis=1), columns, axis=2) > 0
     grown = np.pad(blocks, ((0, 0), (1, 1), (1, 1)))  # what a blur carries further
-    touched = np.zeros_like(seen, bool)
+    touched = np.zeros((len(seen), 15, 15), bool)
     for i in range(4):
         for j in range(4):
             touched |= grown[:, i : i + 15, j : j + 15]
-    free = ~touched.reshape(len(seen), -1)
+    free = ~touched.reshape(len(seen), -1)  # of the fine grid
     part = np.flatnonzero(~tiles.chosen)
     bad = part[tiles.labels[part] > 0]
     rng = np.random.default_rng(0)
     inverse = np.linalg.inv(statistics["whitening"].astype(np.float64))
     covariance = inverse @ inverse.T
-    logs = np.log(seen.reshape(len(seen), -1) + statistics["floor"])
+    logs = np.log(seen + statistics["floor"])
     standard = (logs - statistics["mean"]) / statistics["spread"]
     distances: dict[bool, list[float]] = {False: [], True: []}
     for i in part:
@@ -152,7 +154,7 @@ def false_alarms(model: EdgeCVAE, images: np.ndarray) -> dict[str, Any]:
             continue
         for split in range(SPLITS):
             order = np.random.default_rng(split).permutation(len(features))
-            fitted = fit(method, features[order[:n]], 1, rate)
+            fitted = fit(method, features[order[:n]], images.shape[1:], 1, rate)
             aside = method.distance(features[order[n:]], fitted.statistics)
             share = float((aside > fitted.threshold).mean())
             low, high = fitted.interval

@@ -7,10 +7,10 @@ import numpy as np
 from cvae_edge.codec import Array
 
 
-def blur(images: Array, reach: int) -> Array:
-    """Take the mean over 2 * reach + 1 pixels a side, twice, with edges repeated: (n, h, w)."""
+def blur(images: Array, reach: int, times: int = 2) -> Array:
+    """Take the mean over 2 * reach + 1 pixels a side, some times, edges repeated: (n, h, w)."""
     for axis in (1, 2):
-        for _ in range(2):
+        for _ in range(times):
             images = _box(images, reach, axis)
     return images
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,8 +32,12 @@ class Fit(NamedTuple):
         return (distance - self.typical) / (self.threshold - self.typical)
 
 
-def fit(method: Method, features: NDArray[Any], windows: int, rate: float) -> Fit:
+def fit(
+    method: Method, features: NDArray[Any], image_shape: Sequence[int], windows: int, rate: float
+) -> Fit:
     """Fit a method to good images' features, (n * windows, ...), a row a window of an image.
+
+    ``image_shape`` is that of a window.
 
     All images serve for the statistics and for the threshold: each is scored by statistics of the
     others alone (in at most 50 parts, as Vovk 2015, "Cross-conformal predictors", does).
@@ -44,7 +48,7 @@ def fit(method: Method, features: NDArray[Any], windows: int, rate: float) -> Fi
     """
     n = len(features) // windows
     rank = rank_of(n, rate)
-    distances, largest = _of_others(method, features, windows)
+    distances, largest = _of_others(method, features, image_shape, windows)
     typical = float(np.median(distances))
     threshold = float(np.sort(distances)[rank - 1])
     if not threshold > typical or np.ptp(distances) <= 1e-9 * abs(typical):
@@ -65,7 +69,7 @@ def _steps() -> NDArray[np.float64]:
 
 
 def _of_others(
-    method: Method, features: NDArray[Any], windows: int
+    method: Method, features: NDArray[Any], image_shape: Sequence[int], windows: int
 ) -> tuple[NDArray[np.float64], Array | None]:
     """Return each image's distance, and the largest value of its map, by the others' statistics."""
     n = len(features) // windows
@@ -79,7 +83,7 @@ def _of_others(
         statistics = method.fit(np.delete(features, rows, axis=0))
         distances[out] = worst(method.distance(features[rows], statistics), windows)
         if method.map is not None and largest is not None:
-            maps = method.map(features[rows], statistics)
+            maps = method.map(features[rows], statistics, image_shape)
             largest[out] = worst(maps.reshape(len(rows), -1).max(axis=1), windows)
     return distances, largest
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ class Method(NamedTuple):
     features: Callable[[Evidence], NDArray[Any]]  # (n, ...)
     distance: Callable[[NDArray[Any], Statistics], NDArray[np.float64]]  # (n,)
     fit: Callable[[NDArray[Any]], dict[str, Array]] = lambda features: {}
-    map: Callable[[NDArray[Any], Statistics], Array] | None = None  # (n, rows, columns)
+    map: Callable[[NDArray[Any], Statistics, Sequence[int]], Array] | None = None  # (n, rows,
+    # columns), of images of a shape
     decodes: bool = True  # whether it needs a decoder
 
 

@@ -84,7 +84,7 @@ class Monitor:
                 "distance": self._method.distance(features, statistics)
             }
             if maps is not None:
-                judged["heat"] = enlarge(maps(features, statistics), x.shape[1:3])
+                judged["heat"] = enlarge(maps(features, statistics, x.shape[1:]), x.shape[1:3])
             return judged
 
         windows = len(window_places(shape, self._model.image_shape))
@@ -126,7 +126,7 @@ def fit_monitor(model: Model, images: Any, method: str | None, rate: float) -> M
     windows = len(window_places(shape, model.image_shape))
     features = features_of(model, found, cut(as_images(x, shape), model.image_shape))
     settings = Settings(method, rate, len(features) // windows, shape)
-    return Monitor(model, settings, fit(found, features, windows, rate))
+    return Monitor(model, settings, fit(found, features, model.image_shape, windows, rate))
 
 
 def features_of(model: Model, method: Method, x: Any) -> NDArray[Any]:

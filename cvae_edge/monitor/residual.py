@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,9 @@ def fit_spread(residuals: Array) -> dict[str, Array]:
     return {"mean": residuals.mean(axis=0), "spread": np.maximum(spread, least)}
 
 
-def deviation_map(residuals: Array, statistics: Mapping[str, Array]) -> Array:
+def deviation_map(
+    residuals: Array, statistics: Mapping[str, Array], image_shape: Sequence[int] = ()
+) -> Array:
     """Return the largest deviation over the scales, in standard deviations: (n, h, w)."""
     deviations: Array = np.abs((residuals - statistics["mean"]) / statistics["spread"]).max(axis=1)
     return deviations

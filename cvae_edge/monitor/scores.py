@@ -47,7 +47,8 @@ def mu_squared(evidence: Evidence) -> Values:
 
 def squared_error(evidence: Evidence) -> Values:
     """Return the mean squared residual."""
-    return _energy(evidence.residual) / evidence.x[0].size
+    error: Values = _energy(evidence.residual) / evidence.x[0].size
+    return error
 
 
 def relative_error(evidence: Evidence) -> Values:

@@ -58,16 +58,17 @@ def join(maps: Array, image_shape: Shape, window: Shape) -> Array:
     for i, (y, x) in enumerate(places):
         total[:, y : y + height, x : x + width] += maps[:, i]
         covered[y : y + height, x : x + width] += 1
-    mean: Array = total / covered
-    return mean
+    total /= covered
+    return total
 
 
 def enlarge(maps: Array, size: Sequence[int]) -> Array:
     """Return maps (n, rows, columns) at ``size`` pixels, linear between the cells' middles."""
     if maps.shape[1:] == tuple(size):
         return maps
-    rows, columns = (_weights(n, side) for n, side in zip(maps.shape[1:], size, strict=True))
-    return np.matmul(np.matmul(rows, maps), columns.T)
+    rows, columns = _weights(maps.shape[1], size[0]), _weights(maps.shape[2], size[1])
+    enlarged: Array = (rows @ maps @ columns.T).astype(np.float32, copy=False)
+    return enlarged
 
 
 def _weights(cells: int, side: int) -> Array:

@@ -68,12 +68,12 @@ def test_every_method_keeps_its_rate_and_can_be_read_back(bundle, good, noise, m
 def test_false_alarms_lie_in_the_stated_interval_over_twenty_splits(rate):
     """Features that a field takes, of images that are known to be alike; many are kept aside."""
     method, rng = METHODS["field"], np.random.default_rng(0)
-    common = rng.normal(size=(8000, 1, 1))
-    energies = np.exp(common + rng.normal(size=(8000, 4, 5))).astype(np.float32)
+    common = rng.normal(size=(8000, 1))
+    energies = np.exp(common + rng.normal(size=(8000, 10))).astype(np.float32)
     inside = 0
     for split in range(20):
         order = np.random.default_rng(split).permutation(8000)
-        fitted = fit(method, energies[order[:400]], 1, rate)
+        fitted = fit(method, energies[order[:400]], (4, 4), 1, rate)
         aside = method.distance(energies[order[400:]], fitted.statistics)
         low, high = fitted.interval
         inside += low <= (aside > fitted.threshold).mean() <= high
@@ -83,8 +83,8 @@ def test_false_alarms_lie_in_the_stated_interval_over_twenty_splits(rate):
 def test_threshold_leaves_out_of_the_statistics_what_it_scores():
     """In few images of many cells, each is close to a Gaussian that has seen it."""
     method, rng = METHODS["field"], np.random.default_rng(1)
-    energies = np.exp(rng.normal(size=(2000, 8, 8))).astype(np.float32)
-    fitted = fit(method, energies[:100], 1, 0.05)
+    energies = np.exp(rng.normal(size=(2000, 58))).astype(np.float32)
+    fitted = fit(method, energies[:100], (8, 8), 1, 0.05)
     seen = method.distance(energies[:100], fitted.statistics)
     aside = method.distance(energies[100:], fitted.statistics)
     assert (seen > fitted.threshold).mean() < (aside > fitted.threshold).mean() < 0.12

@@ -77,7 +77,7 @@ def test_residuals_are_over_their_spread_on_good_images():
     statistics = residual.fit_spread(good)
     far = good[:1].copy()
     far[0, 1, 2, 3] = good[:, 1, 2, 3].mean() - 9 * good[:, 1, 2, 3].std()
-    heat = residual.deviation_map(far, statistics)
+    heat = residual.deviation_map(far, statistics, (5, 5))
     assert heat[0, 2, 3] == pytest.approx(9, rel=1e-3)
     assert residual.largest_deviation(far, statistics)[0] == pytest.approx(9, rel=1e-3)
 
