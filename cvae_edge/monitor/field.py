@@ -24,19 +24,20 @@ _BLOCKS, _COARSE = 16, 8  # along a side at most; a cell has two by two of them
 _REACH = 64  # the smaller side over the reach of the blur that is taken off
 _SMOOTH = 2  # cells' reach of the blur of a map; half of it on the coarse grid
 _LEAST = 0.1  # of the largest spread: cells that never change, as corners do, count little
+_JITTER = 1e-6  # on the covariance's diagonal: cells that are each other's copies
 _FLOOR = 0.01  # of the good images' mean energy: what lies below is nothing
 
 
 def cell_energies(evidence: Evidence) -> Array:
     """Return how much of each cell is not explained, and how bright the image is: (n, cells).
 
-    First come the mean squares of the residual's texture, of a fine grid row by row: what one blur
-    leaves of it and a wider one does not. Then come the squared means of the image in the cells of
+    First come the mean squares of the residual's texture, which is what a blur takes away, in the
+    cells of a fine grid row by row. Then come the squared means of the image in the cells of
     a coarse grid, for a place's texture goes with its light.
     """
     residual = evidence.residual
     reach = max(1, min(residual.shape[1:3]) // _REACH)
-    texture = [blur(c, 1, times=1) - blur(c, reach) for c in np.moveaxis(residual, 3, 0)]
+    texture = [c - blur(c, reach) for c in np.moveaxis(residual, 3, 0)]
     squares = np.square(np.stack(texture)).mean(axis=0)
     fine, light = _cell_means(squares, _BLOCKS), _cell_means(evidence.x.mean(axis=3), _COARSE)
     n = len(residual)
@@ -64,8 +65,9 @@ def fit_field(energies: Array) -> dict[str, Array]:
     mean, spread = cells.mean(axis=0), cells.std(axis=0)
     spread = np.maximum(spread, _LEAST * max(float(spread.max()), 1e-6))
     standard = (cells - mean) / spread
-    root = np.linalg.cholesky(shrunk_covariance(standard))
-    whitening = np.linalg.solve(root, np.eye(len(root)))
+    identity = np.eye(len(mean))
+    root = np.linalg.cholesky(shrunk_covariance(standard) + _JITTER * identity)
+    whitening = np.linalg.solve(root, identity)
     statistics = {"floor": floor, "mean": mean, "spread": spread, "whitening": whitening}
     return {name: np.asarray(value, np.float32) for name, value in statistics.items()}
 

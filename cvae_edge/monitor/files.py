@@ -44,7 +44,7 @@ def load_monitor(model: Model, bundle: Bundle, artifacts: Sequence[Artifact]) ->
         check(fields.get("format_version") == _VERSION, f"its format_version must be {_VERSION}, "
               "which this cvae-edge reads", fields.get("format_version"))  # fmt: skip
         settings = _settings(fields)
-        number, pair = _find_pair(typed(fields, "pairs", list), artifacts)
+        number, entry = _find_fit(typed(fields, "fits", list), artifacts)
         arrays = ArrayFile(io.BytesIO(bundle.read(typed(fields, "arrays", str))), MAX_BYTES)
         statistics = {
             name.removeprefix(f"{number}_"): arrays.read(name)
@@ -53,7 +53,7 @@ def load_monitor(model: Model, bundle: Bundle, artifacts: Sequence[Artifact]) ->
         }
         numbers = all(a.dtype == np.float32 and np.isfinite(a).all() for a in statistics.values())
         check(numbers, "arrays must be finite float32", ", ".join(statistics))
-        return Monitor(model, settings, _fit(pair, statistics))
+        return Monitor(model, settings, _fit(entry, statistics))
     except (BundleError, ConfigError, DataError) as error:
         raise BundleError(f"{bundle.source}: {bundle.manifest.monitor}: {error}") from error
 
@@ -83,12 +83,20 @@ def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:
         write_manifest(new, manifest._replace(files=files, monitor=MONITOR))
 
 
+def _fits(fitted: Fitted) -> list[tuple[Fit, list[Sequence[Artifact]]]]:
+    """Return each fit once, with all pairs of files that it holds for."""
+    fits: dict[int, tuple[Fit, list[Sequence[Artifact]]]] = {}
+    for artifacts, monitor in fitted:
+        fits.setdefault(id(monitor.fit), (monitor.fit, []))[1].append(artifacts)
+    return list(fits.values())
+
+
 def _arrays(fitted: Fitted) -> bytes:
-    """Return an .npz of all statistics, their names after the number of the pair."""
+    """Return an .npz of all statistics, their names after the number of the fit."""
     arrays: dict[str, Any] = {
         f"{number}_{name}": values
-        for number, (_, monitor) in enumerate(fitted)
-        for name, values in monitor.fit.statistics.items()
+        for number, (fit, _) in enumerate(_fits(fitted))
+        for name, values in fit.statistics.items()
     }
     content = io.BytesIO()
     np.savez_compressed(content, **arrays)
@@ -102,35 +110,38 @@ def _document(fitted: Fitted) -> dict[str, Any]:
         **first.settings._asdict(),
         "confidence": CONFIDENCE,
         "arrays": ARRAYS,
-        "pairs": [_pair(artifacts, monitor.fit) for artifacts, monitor in fitted],
+        "fits": [
+            {"files": [{a.file: a.sha256 for a in pair} for pair in pairs], **_numbers(fit)}
+            for fit, pairs in _fits(fitted)
+        ],
     }
 
 
-def _pair(artifacts: Sequence[Artifact], fit: Fit) -> dict[str, Any]:
-    files = {artifact.file: artifact.sha256 for artifact in artifacts}
-    numbers = {name: value for name, value in fit._asdict().items() if name != "statistics"}
-    return {"files": files, **numbers}
+def _numbers(fit: Fit) -> dict[str, Any]:
+    return {name: value for name, value in fit._asdict().items() if name != "statistics"}
 
 
-def _find_pair(pairs: list[Any], artifacts: Sequence[Artifact]) -> tuple[int, dict[str, Any]]:
+def _find_fit(fits: list[Any], artifacts: Sequence[Artifact]) -> tuple[int, dict[str, Any]]:
     """Return the entry that was fitted through these very files, and its number."""
     wanted = {artifact.sha256 for artifact in artifacts}
     names = {artifact.file for artifact in artifacts}
     known: set[str] = set()
-    for number, pair in enumerate(pairs):
-        check(isinstance(pair, dict), "a pair must be an object", type(pair).__name__)
-        files: dict[str, Any] = typed(pair, "files", dict)
-        if all(isinstance(v, str) for v in files.values()) and set(files.values()) == wanted:
-            return number, pair
-        known |= set(files)
+    for number, entry in enumerate(fits):
+        check(isinstance(entry, dict), "a fit must be an object", type(entry).__name__)
+        for files in typed(entry, "files", list):
+            check(isinstance(files, dict), "files must be objects", type(files).__name__)
+            values = [*files.values()]
+            if all(isinstance(v, str) for v in values) and set(values) == wanted:
+                return number, entry
+            known |= set(files)
     if names <= known:
         raise BundleError(
             f"it is another model's: it was fitted through other files than these "
             f"{' and '.join(sorted(names))}; fit it anew with cvae-edge monitor"
         )
     raise BundleError(
-        f"it was fitted for {', '.join(sorted(known))}, not for {' and '.join(sorted(names))}: fit "
-        "it for these too, with cvae-edge monitor --precision"
+        f"it was fitted for {', '.join(sorted(known)) or 'no files'}, not for "
+        f"{' and '.join(sorted(names))}: fit it for these too, with cvae-edge monitor --precision"
     )
 
 
@@ -145,12 +156,12 @@ def _settings(fields: Mapping[str, Any]) -> Settings:
     return Settings(method, rate, int(images or 0), shape)
 
 
-def _fit(pair: Mapping[str, Any], statistics: Mapping[str, Any]) -> Fit:
-    threshold, typical = _number(pair, "threshold"), _number(pair, "typical")
+def _fit(entry: Mapping[str, Any], statistics: Mapping[str, Any]) -> Fit:
+    threshold, typical = _number(entry, "threshold"), _number(entry, "typical")
     check(threshold > typical, "threshold must be above typical", threshold)
-    largest = None if pair.get("map_threshold") is None else _number(pair, "map_threshold")
+    largest = None if entry.get("map_threshold") is None else _number(entry, "map_threshold")
     check(largest is None or largest > 0, "map_threshold must be above 0", largest)
-    quantiles, interval = (typed(pair, name, list) for name in ("quantiles", "interval"))
+    quantiles, interval = (typed(entry, name, list) for name in ("quantiles", "interval"))
     check(all(map(is_number, [*quantiles, *interval])), "quantiles must be numbers", quantiles)
     check(len(quantiles) > 1, "quantiles must be two or more", len(quantiles))
     check(len(interval) == 2, "interval must be two numbers", interval)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -14,7 +14,8 @@ from cvae_edge.likelihoods import Likelihood
 from cvae_edge.manifest import Manifest
 from cvae_edge.monitor.evidence import Evidence
 from cvae_edge.monitor.fitting import Fit, fit, worst
-from cvae_edge.monitor.methods import Method, find_method
+from cvae_edge.monitor.methods import METHODS, Method, find_method
+from cvae_edge.monitor.rates import rank_of
 from cvae_edge.monitor.windows import cut, enlarge, join, window_places
 from cvae_edge.runtime.arguments import as_batch, as_images
 
@@ -99,34 +100,69 @@ class Monitor:
         return Verdicts(score, score > 1, heat_map / np.float32(self.fit.map_threshold or 1))
 
 
-def fit_monitor(model: Model, images: Any, method: str | None, rate: float) -> Monitor:
-    """Fit a monitor on good images that the model was not trained on.
+def fit_monitors(
+    models: Iterable[Model], images: Any, method: str | None, rate: float
+) -> Iterator[Monitor]:
+    """Fit a monitor on good images that the models, one's files in several precisions, never saw.
+
+    The first model's holds for the others as well, as long as through their files it calls as many
+    good images anomalous as its interval allows: so verdicts agree. Another gets one of its own.
 
     Args:
-        model: whose files it is for.
-        images: (n, h, w, c), of the model's size or larger.
+        models: whose files it is for.
+        images: (n, h, w, c), of the models' size or larger.
         method: of ``METHODS``; None takes ``field``, or ``kl`` where there is no decoder.
         rate: share of good images to be called anomalous.
 
     Raises:
         ConfigError: an unknown method, or a rate that is not between 0 and 1.
-        DataError: too few images, images that are all alike, or smaller ones than the model's.
+        DataError: too few images, images that are all alike, or smaller ones than the models'.
         BundleError: the method needs a decoder, and there is none.
     """
+    first: tuple[Monitor, NDArray[np.float64]] | None = None
+    for model in models:
+        settings, features = _look_at_good(model, images, method, rate)
+        found = METHODS[settings.method]
+        windows = len(features) // settings.images
+        if first is not None:
+            shared = first[0].fit
+            distances = worst(found.distance(features, shared.statistics), windows)
+            if _holds(shared, first[1], distances, rate):
+                yield Monitor(model, settings, shared)
+                continue
+        fitted = fit(found, features, model.image_shape, windows, rate)
+        monitor = Monitor(model, settings, fitted)
+        first = first or (monitor, worst(found.distance(features, fitted.statistics), windows))
+        yield monitor
+
+
+def _look_at_good(
+    model: Model, images: Any, method: str | None, rate: float
+) -> tuple[Settings, NDArray[Any]]:
+    """Return the settings, and the features of good images, a row a window."""
+    found = _method_for(model, method)
+    x = as_batch(images, model.image_shape)
+    shape = x.shape[1:]
+    windows = cut(as_images(x, shape), model.image_shape)
+    return Settings(found, rate, len(x), shape), features_of(model, METHODS[found], windows)
+
+
+def _holds(fitted: Fit, before: NDArray[np.float64], now: NDArray[np.float64], rate: float) -> bool:
+    """Whether distances of the same good images through other files give as many alarms."""
+    threshold = np.sort(before)[rank_of(len(before), rate) - 1]
+    low, high = fitted.interval
+    return bool(low <= (now > threshold).mean() <= high)
+
+
+def _method_for(model: Model, method: str | None) -> str:
     roles = {artifact.role for artifact in model.manifest.artifacts}
     method = method or ("field" if "decoder" in roles else "kl")
-    found = find_method(method)
-    if found.decodes and "decoder" not in roles:
+    if find_method(method).decodes and "decoder" not in roles:
         raise BundleError(
             f"the method {method} needs a decoder, and {model.manifest.name} has none: use kl or "
             "mu_squared"
         )
-    x = as_batch(images, model.image_shape)
-    shape = x.shape[1:]
-    windows = len(window_places(shape, model.image_shape))
-    features = features_of(model, found, cut(as_images(x, shape), model.image_shape))
-    settings = Settings(method, rate, len(features) // windows, shape)
-    return Monitor(model, settings, fit(found, features, model.image_shape, windows, rate))
+    return method
 
 
 def features_of(model: Model, method: Method, x: Any) -> NDArray[Any]:

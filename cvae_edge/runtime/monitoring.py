@@ -10,7 +10,7 @@ from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.monitor.files import write_monitor
-from cvae_edge.monitor.monitor import Monitor, Settings, fit_monitor
+from cvae_edge.monitor.monitor import Monitor, Settings, fit_monitors
 from cvae_edge.monitor.rates import CONFIDENCE, check_rate
 from cvae_edge.runtime.choose import choose_format, choose_pair
 from cvae_edge.runtime.model import EdgeCVAE
@@ -62,7 +62,7 @@ def fit_bundle(
             trained.
         method: of ``monitor.methods.METHODS``; None takes the one that does best.
         false_alarms: share of good images to be called anomalous.
-        precisions: of the files to fit it for, each pair by itself; or all.
+        precisions: of the files to fit it for; or all.
         format, threads, provider, trust: as in ``EdgeCVAE.load``.
         on_pair: called after each pair of files with those done and their total.
 
@@ -79,16 +79,21 @@ def fit_bundle(
         raise BundleError(f"a monitor is written into a bundle's folder, {folder} is none")
     bundle = Bundle.open(folder, trust)
     pairs = _pairs(bundle.manifest, choose_format(bundle.manifest, format), precisions)
-    monitors: list[tuple[list[Artifact], Monitor]] = []
-    for files in pairs:
-        model = EdgeCVAE.load(
+    models = (
+        EdgeCVAE.load(
             bundle,
             precision=files[0].precision,
             format=files[0].format,
             threads=threads,
             provider=provider,
         )
-        monitors.append((files, fit_monitor(model, images, method, false_alarms)))
+        for files in pairs
+    )
+    monitors: list[tuple[list[Artifact], Monitor]] = []
+    for files, monitor in zip(
+        pairs, fit_monitors(models, images, method, false_alarms), strict=True
+    ):
+        monitors.append((files, monitor))
         on_pair(len(monitors), len(pairs))
     write_monitor(folder, bundle, monitors)
     return Fitted(str(folder), monitors[0][1].settings, monitors)
