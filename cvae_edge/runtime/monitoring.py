@@ -13,6 +13,7 @@ from cvae_edge.monitor.files import write_monitor
 from cvae_edge.monitor.monitor import Monitor, Settings, fit_monitors
 from cvae_edge.monitor.rates import CONFIDENCE, check_rate
 from cvae_edge.runtime.choose import choose_format, choose_pair
+from cvae_edge.runtime.codecs import Codecs
 from cvae_edge.runtime.model import EdgeCVAE
 from cvae_edge.runtime.source import default_bundle
 
@@ -79,16 +80,7 @@ def fit_bundle(
         raise BundleError(f"a monitor is written into a bundle's folder, {folder} is none")
     bundle = Bundle.open(folder, trust)
     pairs = _pairs(bundle.manifest, choose_format(bundle.manifest, format), precisions)
-    models = (
-        EdgeCVAE.load(
-            bundle,
-            precision=files[0].precision,
-            format=files[0].format,
-            threads=threads,
-            provider=provider,
-        )
-        for files in pairs
-    )
+    models = (EdgeCVAE(Codecs(bundle, files, threads, provider)) for files in pairs)
     monitors: list[tuple[list[Artifact], Monitor]] = []
     for files, monitor in zip(
         pairs, fit_monitors(models, images, method, false_alarms), strict=True

@@ -149,7 +149,7 @@ def test_large_images_are_looked_at_in_windows(bundle):
         (np.zeros((400, 8, 8)), {"false_alarms": 0}, ConfigError, "above 0 and below 1"),
         (np.zeros((400, 8, 8)), {"false_alarms": 1.0}, ConfigError, "above 0 and below 1"),
         (np.zeros((400, 8, 8)), {"method": "magic"}, ConfigError, "method must be one of"),
-        (np.zeros((400, 8, 8)), {"precisions": ["int2"]}, BundleError, "int2"),
+        (np.zeros((400, 8, 8)), {"precisions": ["int2"]}, ConfigError, "precision must be"),
     ],
 )
 def test_what_no_monitor_can_be_fitted_on_is_refused_and_nothing_written(
