@@ -62,6 +62,11 @@ def score(
         "give --threshold, or --percentile with --reference, or neither",
         f"--threshold {threshold} --percentile {percentile} --reference {reference}",
     )
+    require(
+        heatmaps is None or (threshold is None and percentile is None),
+        "--heatmaps show the monitor's verdicts: give no --threshold or --percentile with it",
+        heatmaps,
+    )
     pixels = model.manifest.pixels
     if reference is not None and percentile is not None:
         normal = read([reference], pixels, resize, skip_broken=True).images

@@ -28,34 +28,47 @@ _VERSION = 1
 Fitted = Sequence[tuple[Sequence[Artifact], Monitor]]
 
 
-def load_monitor(model: Model, bundle: Bundle, artifacts: Sequence[Artifact]) -> Monitor:
+def load_monitor(
+    model: Model, artifacts: Sequence[Artifact], contents: Mapping[str, bytes], source: str
+) -> Monitor:
     """Read the monitor of the files that a model runs.
+
+    Args:
+        model: the model.
+        artifacts: its encoder and decoder.
+        contents: of the bundle's files that belong to a monitor, their SHA-256 compared.
+        source: what to call the bundle in messages.
 
     Raises:
         BundleError: there is none for them, or it is damaged or of a later version.
     """
-    if bundle.manifest.monitor is None:
-        raise BundleError(
-            f"{bundle.source} has no monitor: cvae-edge monitor --good IMAGES fits one"
-        )
+    name = model.manifest.monitor
+    if name is None:
+        raise BundleError(f"{source} has no monitor: cvae-edge monitor --good IMAGES fits one")
     try:
-        fields = parse_json(bundle.read(bundle.manifest.monitor))
+        fields = parse_json(_content(contents, name))
         check(isinstance(fields, dict), "a monitor must be an object", type(fields).__name__)
         check(fields.get("format_version") == _VERSION, f"its format_version must be {_VERSION}, "
               "which this cvae-edge reads", fields.get("format_version"))  # fmt: skip
         settings = _settings(fields)
         number, entry = _find_fit(typed(fields, "fits", list), artifacts)
-        arrays = ArrayFile(io.BytesIO(bundle.read(typed(fields, "arrays", str))), MAX_BYTES)
+        content = _content(contents, typed(fields, "arrays", str))
+        arrays = ArrayFile(io.BytesIO(content), MAX_BYTES)
         statistics = {
-            name.removeprefix(f"{number}_"): arrays.read(name)
-            for name in arrays.names or ()
-            if name.startswith(f"{number}_")
+            array.removeprefix(f"{number}_"): arrays.read(array)
+            for array in arrays.names or ()
+            if array.startswith(f"{number}_")
         }
         numbers = all(a.dtype == np.float32 and np.isfinite(a).all() for a in statistics.values())
         check(numbers, "arrays must be finite float32", ", ".join(statistics))
         return Monitor(model, settings, _fit(entry, statistics))
     except (BundleError, ConfigError, DataError) as error:
-        raise BundleError(f"{bundle.source}: {bundle.manifest.monitor}: {error}") from error
+        raise BundleError(f"{source}: {name}: {error}") from error
+
+
+def _content(contents: Mapping[str, bytes], name: str) -> bytes:
+    check(name in contents, f"a monitor's files must be {MONITOR} and {ARRAYS}", name)
+    return contents[name]
 
 
 def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:

@@ -119,6 +119,8 @@ class Codecs:
         self._threads = threads
         model = bundle.manifest.model
         contents = self._contents = {a.file: bundle.read(a) for a in artifacts}
+        kept = [name for name in bundle.manifest.files if name.startswith(MONITOR_FILES)]
+        self.monitor_files = {name: bundle.read(name) for name in kept}
 
         def codec(threads: int | None) -> DeviceCodec:
             def open_artifact(artifact: Artifact) -> Graph:
@@ -139,8 +141,7 @@ class Codecs:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the files: sessions and threads belong to a process, and folders to a machine."""
         manifest = json.dumps(self.bundle.manifest.to_dict()).encode()
-        kept = [n for n in self.bundle.manifest.files if n.startswith(MONITOR_FILES)]
-        files = {MANIFEST: manifest, **self._contents, **{n: self.bundle.read(n) for n in kept}}
+        files = {MANIFEST: manifest, **self._contents, **self.monitor_files}
         return _open_again, (files, self._threads, self.provider, self.bundle.trust)
 
     def is_small(self, n: int) -> bool:

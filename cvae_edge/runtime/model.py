@@ -280,7 +280,8 @@ class EdgeCVAE:
         """
         from cvae_edge.monitor.files import load_monitor  # a device without one spares it
 
-        return load_monitor(self, self._codecs.bundle, self._codecs.artifacts)
+        codecs = self._codecs
+        return load_monitor(self, codecs.artifacts, codecs.monitor_files, codecs.bundle.source)
 
     def _images(self, n: int) -> Array:
         """Return memory for ``n`` images."""

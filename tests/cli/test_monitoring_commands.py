@@ -109,6 +109,7 @@ def test_a_threshold_in_nats_takes_the_monitors_place(run_cli, data, bundle):
         (("monitor", "BUNDLE", "--report", "DATA/good.npy"), "the columns score and anomalous"),
         (("score", "DATA/parts", "-b", TINY, "--heatmaps", "out"), "has no monitor"),
         (("score", "DATA/parts", "-b", "BUNDLE", "--precision", "int8"), "fit it for these too"),
+        (("score", "DATA/parts", "-b", "BUNDLE", "--heatmaps", "o", "--threshold", 0), "give no"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_sentence_and_exit_2(run_cli, data, bundle, arguments, words):

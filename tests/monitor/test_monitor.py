@@ -179,7 +179,7 @@ def rewrite(folder: Path, **changes: object) -> None:
         ({"image_shape": [8, 8]}, "image_shape"),
         ({"fits": [{"files": [{"encoder.onnx": "0", "decoder.onnx": "0"}]}]}, "another model's"),
         ({"fits": []}, "not for decoder.onnx and encoder.onnx"),
-        ({"arrays": "golden.npz"}, "arrays must be those of the bundle's model"),
+        ({"arrays": "golden.npz"}, "files must be monitor.json and monitor.npz"),
     ],
 )
 def test_a_wrong_monitor_is_refused(tmp_path, monitored, noise, changes, words):
