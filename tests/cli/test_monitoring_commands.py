@@ -60,6 +60,7 @@ def test_score_tells_and_shows_what_is_anomalous(run_cli, tmp_path, data, bundle
     assert list(box) == ["left", "top", "right", "bottom", "peak"]
     assert 0 <= box["left"] < box["right"] <= 8
     assert box["peak"] > 1
+    assert "monitor.json" in run_cli("inspect", bundle).out
     pictures = sorted(out.iterdir())
     assert [path.name for path in pictures] == ["a.png", "b.png", "c.png"]
     hot = np.asarray(Image.open(pictures[2]))
