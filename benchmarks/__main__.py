@@ -48,7 +48,7 @@ SCRIPTS = {
     "recipes": Script("fast", "--epochs 1"),
     "kills": Script("", "--tries 1 --only train"),
     "full_disk": Script("", "--only score-s.csv"),
-    "anomaly": Script("", "--digits 1 --images 1000"),
+    "anomaly": Script("", "--good 1 --without 2 --epochs 1 --images 1000"),
 }
 
 

@@ -82,6 +82,7 @@ class TrainConfig(Record):
     beta: float = 1.0  # weight of the KL term
     seed: int = 0
     likelihood: str = "bernoulli"  # of likelihoods.LIKELIHOODS
+    paste: float = 0.0  # share of images that an encoder sees with a part of them pasted elsewhere
     clip_norm: float | None = None  # the largest norm of a gradient, all weights together
     prior: str = "standard"  # of PRIORS: normal, or a flow that is fitted when training has ended
 
@@ -98,6 +99,7 @@ class TrainConfig(Record):
         require(self.average_epochs >= 0, "average_epochs must be 0 or more", self.average_epochs)
         require(self.kl in ("sample", "analytic"), "kl must be sample or analytic", repr(self.kl))
         require(0 <= self.beta < float("inf"), "beta must be 0 or more", self.beta)
+        require(0 <= self.paste <= 1, "paste must be in [0, 1]", self.paste)
         clip_norm = self.clip_norm
         require(clip_norm is None or clip_norm > 0, "clip_norm must be above 0", clip_norm)
         require_choice("prior", self.prior, PRIORS)

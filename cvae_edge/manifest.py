@@ -19,6 +19,7 @@ from cvae_edge.preprocess import Pixels
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
+MONITOR_FILES = "monitor."  # what names of a monitor's files begin with
 ROLES = ("encoder", "decoder", "reconstruct", "prior", "density")
 PRIOR_ROLES = ("prior", "density")  # of a learned prior, each the other's inverse
 # in the order in which to list them
@@ -79,6 +80,7 @@ class Manifest(NamedTuple):
     tools: dict[str, str]  # versions
     report: Mapping[str, Any] = _NOTHING
     format_version: int = FORMAT_VERSION
+    monitor: str | None = None  # of ``files``, what tells anomalous images; see ``monitor.files``
 
     def find(self, role: str, format: str, precision: str = "float32") -> Artifact:
         """Return the artifact of this kind; BundleError lists those there are."""

@@ -103,6 +103,8 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
             "report": typed({"report": {}, **known}, "report", dict),
         }
     )
+    monitor = manifest.monitor
+    check(monitor is None or monitor in list(further), "the monitor must be one of files", monitor)
     names = [*(a.file for a in manifest.artifacts), *further]
     check(len(set(names)) == len(names), "every file must be named once", sorted(names))
     return manifest

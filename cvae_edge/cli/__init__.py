@@ -21,6 +21,7 @@ from cvae_edge.cli import (
     exporting,
     importing,
     kit,
+    monitoring,
     quickstart,
     training,
 )
@@ -44,7 +45,17 @@ def _options(version: bool = typer.Option(False, "--version", help="Print the ve
         raise typer.Exit
 
 
-for _commands in (quickstart, training, importing, exporting, device, benchmarking, kit, doctor):
+for _commands in (
+    quickstart,
+    training,
+    importing,
+    exporting,
+    device,
+    monitoring,
+    benchmarking,
+    kit,
+    doctor,
+):
     _commands.register(app)
 
 

@@ -1,4 +1,4 @@
-"""The commands that run a bundle on a device: images from seeds, latents from images, scores."""
+"""The commands that run a bundle on a device: images from seeds, latents from images."""
 
 from __future__ import annotations
 
@@ -15,71 +15,72 @@ from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import known_formats, known_providers
 
 if TYPE_CHECKING:
+    from cvae_edge.preprocess import Pixels
     from cvae_edge.runtime.inputs import NamedImages
     from cvae_edge.runtime.model import EdgeCVAE
 
-_BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
-_IMAGES = typer.Argument(help="Images, folders of them, .npy or .npz files, or - for stdin.")
-_SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
-_PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
-_FORMAT = typer.Option("auto", help=f"{', '.join(known_formats())}, or auto.")
-_THREADS = typer.Option(None, help="Threads to use; by default all cores.")
-_PROVIDER = typer.Option("cpu", help=f"What files run on: {', '.join(known_providers())}.")
-_PRIOR = typer.Option(
+BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
+IMAGES = typer.Argument(help="Images, folders of them, .npy or .npz files, or - for stdin.")
+SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
+PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
+FORMAT = typer.Option("auto", help=f"{', '.join(known_formats())}, or auto.")
+THREADS = typer.Option(None, help="Threads to use; by default all cores.")
+PROVIDER = typer.Option("cpu", help=f"What files run on: {', '.join(known_providers())}.")
+PRIOR = typer.Option(
     "auto", help="Where latents come from: flow (learned), standard (normal), or auto."
 )
-_RESIZE = typer.Option(False, help="Make images of another size fit, as in training.")
-_JSON = typer.Option(False, "--json", help="Print one JSON document.")
+RESIZE = typer.Option(False, help="Make images of another size fit, as in training.")
+JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to ``app``."""
-    for command in (generate, encode, decode, reconstruct, interpolate, score):
+    for command in (generate, encode, decode, reconstruct, interpolate):
         app.command()(command)
 
 
 def generate(
     bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
     n: int = typer.Option(64, "-n", help="How many images."),
-    seed: int = _SEED,
+    seed: int = SEED,
     start: int = typer.Option(0, help="Index of the first image in the seed's stream."),
     out: str = typer.Option("samples.png", help=_PICTURES),
     columns: int | None = typer.Option(None, min=1, help="Images in a row of the picture."),
-    precision: str = _PRECISION,
-    format: str = _FORMAT,
-    threads: int | None = _THREADS,
-    provider: str = _PROVIDER,
-    prior: str = _PRIOR,
+    precision: str = PRECISION,
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
+    prior: str = PRIOR,
     trust: bool = TRUST,
-    json: bool = _JSON,
+    json: bool = JSON,
 ) -> None:
     """Draw images from the prior: the decoder's pictures of its latents."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
+    model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_batches
 
-    with _counter("generating") as count:
+    with counter("generating") as count:
         done = write_batches(out, model.stream(n, seed, start=start), n, columns, start, count)
     _report(done, json, out, images=n, seed=seed, start=start, model=str(model))
 
 
 def encode(
-    images: list[str] = _IMAGES,
-    bundle: Path | None = _BUNDLE,
+    images: list[str] = IMAGES,
+    bundle: Path | None = BUNDLE,
     out: str = typer.Option("latents.npz", help=".npz of mean and logvar, or - for stdout."),
-    resize: bool = _RESIZE,
-    precision: str = _PRECISION,
-    format: str = _FORMAT,
-    threads: int | None = _THREADS,
-    provider: str = _PROVIDER,
+    resize: bool = RESIZE,
+    precision: str = PRECISION,
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
     trust: bool = TRUST,
-    json: bool = _JSON,
+    json: bool = JSON,
 ) -> None:
     """Encode images to the mean and log-variance of their latents."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json, (".npz",))
+    model = load(bundle, precision, format, threads, provider, trust, out, json, (".npz",))
     from cvae_edge.runtime.outputs import write_arrays
 
-    named = _read(images, model, resize, skip_broken=True)
+    named = read(images, model.manifest.pixels, resize, skip_broken=True)
     posterior = model.encode(named.images)._asdict()
     rows = {name: named.in_rows(values) for name, values in posterior.items()}
     write_arrays(out, inputs=named.files, **rows)
@@ -89,18 +90,18 @@ def encode(
 
 def decode(
     latents: str = typer.Argument(help=".npy, or .npz with z or mean; - for stdin."),
-    bundle: Path | None = _BUNDLE,
+    bundle: Path | None = BUNDLE,
     out: str = typer.Option("decoded.png", help=_PICTURES),
     columns: int | None = typer.Option(None, min=1, help="Images in a row of the picture."),
-    precision: str = _PRECISION,
-    format: str = _FORMAT,
-    threads: int | None = _THREADS,
-    provider: str = _PROVIDER,
+    precision: str = PRECISION,
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
     trust: bool = TRUST,
-    json: bool = _JSON,
+    json: bool = JSON,
 ) -> None:
     """Decode latents to images."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json)
+    model = load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.inputs import read_latents
     from cvae_edge.runtime.outputs import write_images
 
@@ -110,24 +111,24 @@ def decode(
 
 
 def reconstruct(
-    images: list[str] = _IMAGES,
-    bundle: Path | None = _BUNDLE,
-    seed: int = _SEED,
+    images: list[str] = IMAGES,
+    bundle: Path | None = BUNDLE,
+    seed: int = SEED,
     mean: bool = typer.Option(False, "--mean", help="Decode the posterior's mean, draw nothing."),
     out: str = typer.Option("reconstructions.png", help=_PICTURES),
-    resize: bool = _RESIZE,
-    precision: str = _PRECISION,
-    format: str = _FORMAT,
-    threads: int | None = _THREADS,
-    provider: str = _PROVIDER,
+    resize: bool = RESIZE,
+    precision: str = PRECISION,
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
     trust: bool = TRUST,
-    json: bool = _JSON,
+    json: bool = JSON,
 ) -> None:
     """Encode images and decode them again; a picture shows both, side by side."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json)
+    model = load(bundle, precision, format, threads, provider, trust, out, json)
     from cvae_edge.runtime.outputs import write_pairs
 
-    named = _read(images, model, resize, skip_broken=True)
+    named = read(images, model.manifest.pixels, resize, skip_broken=True)
     x_recon = model.reconstruct(named.images, seed, sample=not mean)
     done = write_pairs(out, named, x_recon)
     _report(done, json, out, images=len(x_recon), seed=seed, model=str(model))
@@ -136,72 +137,31 @@ def reconstruct(
 def interpolate(
     first: str = typer.Argument(help="An image, or several in a folder or array."),
     second: str = typer.Argument(help="As many images."),
-    bundle: Path | None = _BUNDLE,
+    bundle: Path | None = BUNDLE,
     steps: int = typer.Option(9, help="Images from end to end."),
     path: str = typer.Option("spherical", help="spherical or linear."),
     out: str = typer.Option("interpolation.png", help=_PICTURES),
-    resize: bool = _RESIZE,
-    precision: str = _PRECISION,
-    format: str = _FORMAT,
-    threads: int | None = _THREADS,
-    provider: str = _PROVIDER,
-    prior: str = _PRIOR,
+    resize: bool = RESIZE,
+    precision: str = PRECISION,
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
+    prior: str = PRIOR,
     trust: bool = TRUST,
-    json: bool = _JSON,
+    json: bool = JSON,
 ) -> None:
     """Decode the latents on the way from one image to another, a row each pair."""
-    model = _load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
+    model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_images
 
-    a, b = (_read([name], model, resize) for name in (first, second))
+    a, b = (read([name], model.manifest.pixels, resize) for name in (first, second))
     rows = model.interpolate(a.images, b.images, steps, path)  # type: ignore[arg-type] # checked there
     x_recon = rows.reshape(-1, *model.image_shape)
     done = write_images(out, x_recon, columns=steps, inputs=[*a.files, *b.files])
     _report(done, json, out, images=len(rows), steps=steps, path=path, model=str(model))
 
 
-def score(
-    images: list[str] = _IMAGES,
-    bundle: Path | None = _BUNDLE,
-    samples: int = typer.Option(0, help="Draws an image for the IWAE bound; 0: no noise."),
-    seed: int = _SEED,
-    threshold: float | None = typer.Option(None, help="Exit with 1 if a score is below this."),
-    percentile: float | None = typer.Option(None, help="The threshold, as one of --reference's."),
-    reference: str | None = typer.Option(None, help="Images as they should be, for --percentile."),
-    out: str = typer.Option("-", help="A .csv file, or - for stdout."),
-    resize: bool = _RESIZE,
-    precision: str = _PRECISION,
-    format: str = _FORMAT,
-    threads: int | None = _THREADS,
-    provider: str = _PROVIDER,
-    prior: str = _PRIOR,
-    trust: bool = TRUST,
-    json: bool = _JSON,
-) -> None:
-    """Score images in nats: low is unlike what the model was trained on."""
-    model = _load(bundle, precision, format, threads, provider, trust, prior=prior)
-    from cvae_edge.runtime.scores import fit_threshold, score_images, write_scores
-
-    require(
-        (percentile is None) == (reference is None) and None in (threshold, percentile),
-        "give --threshold, or --percentile with --reference, or neither",
-        f"--threshold {threshold} --percentile {percentile} --reference {reference}",
-    )
-    if reference is not None and percentile is not None:
-        normal = _read([reference], model, resize, skip_broken=True).images
-        threshold = fit_threshold(model.score(normal, samples, seed), percentile)
-    named = _read(images, model, resize, skip_broken=True)
-    scores = score_images(model, named, samples, seed, threshold)
-    if json:
-        print_json(scores.to_dict())
-    if not json or out != "-":
-        write_scores(out, scores, named.files)
-    if not json:
-        say(f"Scores are in {scores.unit}.", err=out == "-")
-    raise typer.Exit(1 if scores.anomalies else 0)
-
-
-def _load(
+def load(
     bundle: Path | None,
     precision: str,
     format: str,
@@ -233,17 +193,18 @@ def _load(
         )
 
 
-def _read(
-    sources: list[str], model: EdgeCVAE, resize: bool, skip_broken: bool = False
+def read(
+    sources: list[str], pixels: Pixels, resize: bool, skip_broken: bool = False
 ) -> NamedImages:
+    """Read what ``pixels`` describes, with a bar; see ``read_images``."""
     from cvae_edge.runtime.inputs import read_images
 
-    with _counter("reading images") as count:
-        return read_images(sources, model.manifest.pixels, resize, count, skip_broken)
+    with counter("reading images") as count:
+        return read_images(sources, pixels, resize, count, skip_broken)
 
 
 @contextmanager
-def _counter(what: str) -> Iterator[Any]:
+def counter(what: str) -> Iterator[Any]:
     """Give a function of (done, total) that moves a bar."""
     with progress_bar() as bar:
         task = bar.add_task(what, total=None, note="")

@@ -38,6 +38,7 @@ def print_bundle(opened: Bundle) -> None:
         ("pixels", f"binarization {manifest.pixels.binarize}, fit {manifest.pixels.fit}"),
         ("likelihood", _words(likelihood.name, likelihood.name in LIKELIHOODS, likelihood.scale)),
         *((key, training[key]) for key in ("epochs", "train_images") if key in training),
+        *([] if manifest.monitor is None else [("monitor", manifest.monitor)]),
         *((tool, version) for tool, version in manifest.tools.items()),
     ]
     figures = [

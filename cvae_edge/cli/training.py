@@ -63,6 +63,9 @@ def train(
         None, help="bernoulli (binary pixels), gaussian (the default for others) or logistic."
     ),
     beta: float | None = typer.Option(None, help="Weight of the KL term."),
+    paste: float | None = typer.Option(
+        None, help="Share of images that the encoder sees with a part pasted elsewhere."
+    ),
     kl: str | None = typer.Option(None, help="sample (the single-sample estimate) or analytic."),
     seed: int | None = typer.Option(None, help="Of the weights, the order and the noise."),
     binarize: str | None = typer.Option(
@@ -89,7 +92,8 @@ def train(
     """Train a model; the defaults train the packaged MNIST to the end into runs/mnist."""
     train_options = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "beta": beta, "kl": kl, "seed": seed, "likelihood": likelihood, "prior": prior,
+        "beta": beta, "paste": paste, "kl": kl, "seed": seed, "likelihood": likelihood,
+        "prior": prior,
     }  # fmt: skip
     data_options = {
         "source": data, "binarize": binarize, "validation": validation, "channels": channels,

@@ -11,7 +11,7 @@ from typing import Any
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Array, Codec, Graph
 from cvae_edge.errors import BundleError
-from cvae_edge.manifest import MANIFEST, Artifact
+from cvae_edge.manifest import MANIFEST, MONITOR_FILES, Artifact
 from cvae_edge.model_config import ModelShape, require
 from cvae_edge.runtime.engines import find_engine, open_session
 from cvae_edge.runtime.forking import keep_for_ever, watch
@@ -122,6 +122,8 @@ class Codecs:
         self._threads = threads
         model = bundle.manifest.model
         contents = self._contents = {a.file: bundle.read(a) for a in artifacts}
+        kept = [name for name in bundle.manifest.files if name.startswith(MONITOR_FILES)]
+        self.monitor_files = {name: bundle.read(name) for name in kept}
 
         def codec(threads: int | None) -> DeviceCodec:
             def open_artifact(artifact: Artifact) -> Graph:
@@ -143,7 +145,7 @@ class Codecs:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the files: sessions and threads belong to a process, and folders to a machine."""
         manifest = json.dumps(self.bundle.manifest.to_dict()).encode()
-        files = {MANIFEST: manifest, **self._contents}
+        files = {MANIFEST: manifest, **self._contents, **self.monitor_files}
         return _open_again, (files, self._threads, self.provider, self.bundle.trust)
 
     def is_small(self, n: int) -> bool:

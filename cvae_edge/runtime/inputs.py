@@ -102,6 +102,18 @@ def read_images(
     return NamedImages(names, images, broken, paths, [file for file, _ in files])
 
 
+def first_shape(sources: Sequence[str], pixels: Pixels) -> tuple[int, int, int]:
+    """Return the shape of the first of the images, in the channels of ``pixels``.
+
+    Raises:
+        DataError: there is none, or it cannot be read.
+    """
+    file, _ = _expand(sources[0])[0]
+    _, images = _read_file(file, pixels.image_shape)
+    height, width = images.shape[1:3]
+    return height, width, pixels.image_shape[2]
+
+
 def read_latents(source: str, latent_dim: int) -> Array:
     """Read latents from an .npy or .npz file (its ``z`` or ``mean``), or from - standard input.
 

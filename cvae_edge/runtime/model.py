@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,9 @@ from cvae_edge.runtime.codecs import Codecs, DeviceCodec
 from cvae_edge.runtime.interpolation import Path, interpolate_latents
 from cvae_edge.runtime.posterior import Posterior
 from cvae_edge.runtime.source import Source, open_bundle
+
+if TYPE_CHECKING:
+    from cvae_edge.monitor.monitor import Monitor
 
 # Images in a chunk that is scored: numpy's calls between two runs weigh half as much as with the 32
 # that are decoded at a time, for 11 MB more a thread.
@@ -244,22 +247,50 @@ class EdgeCVAE:
         """
         samples, seed = integers(samples=samples, seed=seed)
         require(samples >= 0, "samples must be 0 or more", samples)
-        x = as_images(x, self.image_shape)
         likelihood = self.manifest.likelihood
         with_error = self.manifest.pixels.binarize == "none"
-        parts: dict[int, dict[str, NDArray[np.float64]]] = {}  # by the first of their images
+
+        def bounds(codec: Codec, x: Array) -> dict[str, NDArray[np.float64]]:
+            if samples:
+                return image_bounds(codec, x, likelihood, samples, seed, None, with_error)
+            return mean_bounds(codec, x, likelihood, with_error)
+
+        return self.measure(x, bounds)
+
+    def measure(
+        self, x: Any, of_chunk: Callable[[Codec, Array], Mapping[str, NDArray[Any]]]
+    ) -> dict[str, NDArray[Any]]:
+        """Return what ``of_chunk`` gives for all images, of which it gets some at a time.
+
+        Args:
+            x: the images.
+            of_chunk: takes the encoder and decoder, and images as these do, (n, h, w, c); gives
+                arrays (n, ...) by name. It is called from several threads.
+
+        Raises:
+            DataError: as in ``encode``.
+        """
+        x = as_images(x, self.image_shape)
+        parts: dict[int, Mapping[str, NDArray[Any]]] = {}  # by the first of their images
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
-            x_chunk = self._preprocess(x[low:high])
-            parts[low] = (
-                image_bounds(codec, x_chunk, likelihood, samples, seed, None, with_error)
-                if samples
-                else mean_bounds(codec, x_chunk, likelihood, with_error)
-            )
+            parts[low] = of_chunk(codec, self._preprocess(x[low:high]))
 
         self._codecs.run(len(x), work, largest=_SCORED)
         ordered = [part for _, part in sorted(parts.items())]
         return {name: np.concatenate([part[name] for part in ordered]) for name in ordered[0]}
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """What tells anomalous images from good ones, as ``cvae-edge monitor`` fitted it.
+
+        Raises:
+            BundleError: the bundle has none for the files that run, or it is damaged.
+        """
+        from cvae_edge.monitor.files import load_monitor  # a device without one spares it
+
+        codecs = self._codecs
+        return load_monitor(self, codecs.artifacts, codecs.monitor_files, codecs.bundle.source)
 
     def _map(self, step: Callable[[Codec, Array], Array], latents: Array) -> Array:
         """Return what a step of a codec makes of (n, latent_dim), of the same shape."""

@@ -14,39 +14,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.elbo import bits_per_dim, psnr, score_of
+from cvae_edge.errors import BundleError
+from cvae_edge.images import write_image
 from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
+from cvae_edge.monitor.pictures import Box, boxes, overlay
 from cvae_edge.runtime.inputs import STANDARD, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
-from cvae_edge.runtime.names import require_apart
+from cvae_edge.runtime.names import output_names, require_apart
 from cvae_edge.writing import to_bytes, write_standard, write_text
 
 _COLUMNS = ("elbo_at_mean", "elbo", "kl", "reconstruction", "iwae")  # those that there are
+_BATCH = 256  # images whose heat maps are held together
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Images and how likely the model finds them."""
+    """Images and how unlike good ones they are."""
 
     names: list[str]
-    broken: dict[int, str]  # by index: why an image has no score; its bounds are NaN
+    broken: dict[int, str]  # by index: why an image has no score; its values are NaN
+    score: NDArray[np.float64]  # (n,), high is anomalous: the monitor's or, without one, less the
+    # bound that says how likely the model finds the image
     bounds: dict[str, NDArray[np.float64]]  # see ``EdgeCVAE.bounds``; each (n,). Where
     # pixels are not binary, psnr in dB; where they have 256 levels, bits_per_dim
     unit: str  # of the bounds
-    threshold: float | None  # an image that scores below is an anomaly; None: not asked
+    threshold: float | None  # an image that scores above is an anomaly; None: not asked
+    boxes: dict[int, list[Box]] | None = None  # by index: where; None: not asked
 
     @property
-    def scores(self) -> NDArray[np.float64]:
-        """What the threshold is for; see ``EdgeCVAE.score``."""
-        return score_of(self.bounds)
+    def anomalous(self) -> NDArray[np.bool_]:
+        """Which images are above the threshold, (n,)."""
+        return self.score > (np.inf if self.threshold is None else self.threshold)
 
     @property
     def anomalies(self) -> int:
-        """How many images are below the threshold."""
-        return 0 if self.threshold is None else int((self.scores < self.threshold).sum())
+        """How many images are above the threshold."""
+        return int(self.anomalous.sum())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one dictionary an image: file, the bounds, and anomaly if there is a threshold.
+        """Return one dictionary an image: file, score, anomalous if asked, bounds, boxes if asked.
 
         A broken image has file and error.
         """
@@ -56,9 +63,12 @@ class Scores:
             if i in self.broken:
                 rows.append(row | {"error": self.broken[i]})
                 continue
-            row |= {column: round(float(values[i]), 4) for column, values in self.bounds.items()}
+            row["score"] = round(float(self.score[i]), 4)
             if self.threshold is not None:
-                row["anomaly"] = bool(self.scores[i] < self.threshold)
+                row["anomalous"] = bool(self.anomalous[i])
+            row |= {column: round(float(values[i]), 4) for column, values in self.bounds.items()}
+            if self.boxes is not None:
+                row["boxes"] = [box._asdict() for box in self.boxes[i]]
             rows.append(row)
         return rows
 
@@ -73,26 +83,99 @@ def score_images(
     named: NamedImages,
     samples: int = 0,
     seed: int = 0,
-    threshold: float | None = None,
+    least: float | None = None,
 ) -> Scores:
-    """Score images; see ``EdgeCVAE.bounds``, which says what else is raised.
+    """Score images by how likely the model finds them.
+
+    Args:
+        model: the model.
+        named: the images, of the model's shape.
+        samples, seed: as in ``EdgeCVAE.bounds``, which says what else is raised.
+        least: an image whose bound is lower is anomalous.
 
     Raises:
-        ConfigError: the threshold is NaN.
+        ConfigError: ``least`` is NaN.
     """
-    nan = threshold is not None and math.isnan(threshold)
-    require(not nan, "threshold must be a number", threshold)
+    nan = least is not None and math.isnan(least)
+    require(not nan, "threshold must be a number", least)
     bounds = model.bounds(named.images, samples, seed)
+    return Scores(
+        named.names,
+        named.broken,
+        named.in_rows(-score_of(bounds)),
+        _columns(model, named, bounds),
+        unit(model.manifest.likelihood.name, model.manifest.pixels.binarize),
+        None if least is None else -least,
+    )
+
+
+def judge_images(
+    model: EdgeCVAE,
+    named: NamedImages,
+    samples: int = 0,
+    seed: int = 0,
+    heatmaps: str | None = None,
+    with_boxes: bool = False,
+) -> Scores:
+    """Score images by the model's monitor.
+
+    Args:
+        model: the model, whose bundle has a monitor.
+        named: the images, of the monitor's shape; windows of larger ones have no bounds.
+        samples, seed: of the bounds, as in ``EdgeCVAE.bounds``.
+        heatmaps: a folder for a picture an image, called as the image is.
+        with_boxes: tell where images are above what good ones show.
+
+    Raises:
+        BundleError: there is no monitor for these files, or it has no heat maps.
+        DataError: a picture cannot be written, or would be one of the images.
+    """
+    monitor = model.monitor
+    if heatmaps is not None and not monitor.maps:
+        raise BundleError(
+            f"heat maps need a monitor that looks at places, the bundle's is of the method "
+            f"{monitor.settings.method}: fit one with --method field"
+        )
+    kept = [i for i in range(len(named.names)) if i not in named.broken]
+    names = [named.paths[i] for i in kept]
+    paths = [Path(heatmaps, f"{name}.png") for name in output_names(names)] if heatmaps else []
+    require_apart(paths, named.files)
+    score = np.empty(len(kept))
+    found: dict[int, list[Box]] | None = {} if with_boxes and monitor.maps else None
+    for low in range(0, len(kept), _BATCH):
+        x = named.images[low : low + _BATCH]
+        verdicts = monitor.check(x, heat=bool(paths) or found is not None)
+        score[low : low + len(x)] = verdicts.score
+        heat = () if verdicts.heat is None else verdicts.heat
+        for i, (image, map_) in enumerate(zip(x, heat, strict=False), low):
+            if found is not None:
+                found[kept[i]] = boxes(map_)
+            if paths:
+                write_image(paths[i], overlay(image, map_), durable=False)
+    same = monitor.settings.image_shape == model.image_shape
+    bounds = model.bounds(named.images, samples, seed) if same else {}
+    return Scores(
+        named.names,
+        named.broken,
+        named.in_rows(score),
+        _columns(model, named, bounds),
+        unit(model.manifest.likelihood.name, model.manifest.pixels.binarize),
+        1.0,
+        found,
+    )
+
+
+def _columns(
+    model: EdgeCVAE, named: NamedImages, bounds: dict[str, NDArray[np.float64]]
+) -> dict[str, NDArray[np.float64]]:
+    """Return what is told of the bounds, a row a name."""
     columns = {column: bounds[column] for column in _COLUMNS if column in bounds}
-    likelihood, pixels = model.manifest.likelihood, model.manifest.pixels
     if "squared_error" in bounds:
         columns["psnr"] = np.array([psnr(error) for error in bounds["squared_error"]])
-    if likelihood.name == "logistic":
-        elbo = bounds["elbo" if samples else "elbo_at_mean"]
+    if bounds and model.manifest.likelihood.name == "logistic":
+        elbo = bounds.get("elbo", bounds.get("elbo_at_mean"))
         columns["bits_per_dim"] = bits_per_dim(elbo, model.image_shape)
-    rows = {column: named.in_rows(values) for column, values in columns.items()}
-    nats = unit(likelihood.name, pixels.binarize)
-    return Scores(named.names, named.broken, rows, nats, threshold)
+    return {column: named.in_rows(values) for column, values in columns.items()}
 
 
 def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
@@ -115,8 +198,9 @@ def write_scores(out: str, scores: Scores, inputs: Sequence[str] = ()) -> None:
     require_apart([Path(out)], inputs)
     rows = scores.rows()
     text = io.StringIO()
-    columns = ["file", *scores.bounds, *(["anomaly"] if scores.threshold is not None else [])]
-    writer = csv.DictWriter(text, [*columns, "error"], restval="", lineterminator="\n")
+    asked = [] if scores.threshold is None else ["anomalous"]
+    columns = ["file", "score", *asked, *scores.bounds, "error"]
+    writer = csv.DictWriter(text, columns, "", "ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     if out == STANDARD:

@@ -16,6 +16,7 @@ from cvae_edge.preprocess import Binarize
 from cvae_edge.training import elbo
 from cvae_edge.training.layer_state import LayerState
 from cvae_edge.training.likelihoods import LOG_PROBS
+from cvae_edge.training.pasting import paste_patches
 from cvae_edge.training.scale import scale_value, trained_variables, update_scale
 
 _SMALLEST_SHARD = 8  # images; below, starting an operation costs as much as running it
@@ -138,12 +139,13 @@ def _make_replica_step(
             own
         ]
         x = _binarize(images, binarize, config.batch_size, own, seed)
+        seen = paste_patches(x, config.paste, config.batch_size, own, seed) if config.paste else x
         gradients, totals = [], []
-        parts = zip(tf.split(x, shards), tf.split(eps, shards), strict=True)
-        for i, (x_shard, eps_shard) in enumerate(parts):
+        parts = zip(*(tf.split(part, shards) for part in (seen, x, eps)), strict=True)
+        for i, shard in enumerate(parts):
             scope = state.scope(config.seed, step, replica * len(shards) + i)
             with tf.GradientTape() as tape, scope:
-                total = sums(x_shard, eps_shard)
+                total = sums(*shard)
                 loss = total[0]  # inside the tape, or it has no gradient
             gradients.append(
                 tape.gradient(loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -164,15 +166,16 @@ def _make_replica_step(
 
 def _make_sums(
     vae: VAE, scale: Any, config: TrainConfig
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]:
     log_prob = LOG_PROBS[config.likelihood]
 
-    def sums(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+    def sums(seen: tf.Tensor, x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
         """[loss, log p(x|z), KL], in nats per image, and for gaussian the squared error.
 
-        They are summed over the images x, over the global batch's size.
+        They are summed over the images x, over the global batch's size. What the encoder sees of
+        these differs by what was pasted.
         """
-        posterior = vae.encoder(x, training=True)
+        posterior = vae.encoder(seen, training=True)
         mean, logvar = posterior["mean"], posterior["logvar"]
         z = elbo.reparameterize(mean, logvar, eps)
         x_logits = vae.decoder(z, training=True)["x_logits"]

@@ -101,18 +101,19 @@ def test_score_writes_csv(run_cli, tmp_path, folder, model):
     assert (written.out, written.err) == ("Scores are in nats.\n", "")
     assert (tmp_path / "s.csv").read_text() == printed
     rows = list(csv.DictReader(io.StringIO(printed)))
-    assert list(rows[0]) == ["file", "elbo_at_mean", "kl", "reconstruction", "error"]
+    assert list(rows[0]) == ["file", "score", "elbo_at_mean", "kl", "reconstruction", "error"]
     assert rows[3]["file"] == str(folder / "000003.png")
     images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
     scores = [float(row["elbo_at_mean"]) for row in rows]
     np.testing.assert_allclose(scores, model.score(images), atol=1e-3)
+    assert [float(row["score"]) for row in rows] == [-score for score in scores]
 
 
 def test_score_with_samples_writes_the_iwae_bound(run_cli, folder, model):
     rows = list(
         csv.DictReader(io.StringIO(run_cli("score", folder, "-b", TINY, "--samples", 3).out))
     )
-    assert list(rows[0]) == ["file", "elbo", "kl", "reconstruction", "iwae", "error"]
+    assert list(rows[0]) == ["file", "score", "elbo", "kl", "reconstruction", "iwae", "error"]
     images = np.stack([pixels(path) for path in sorted(folder.iterdir())])
     bounds = [float(row["iwae"]) for row in rows]
     np.testing.assert_allclose(bounds, model.score(images, samples=3), atol=1e-3)
@@ -230,7 +231,7 @@ def test_score_exits_with_1_only_if_something_is_below_the_threshold(run_cli, fo
     assert (low.code, high.code) == (0, 1)
     document = json.loads(high.out)
     assert (document["anomalies"], document["unit"]) == (10, "nats")
-    assert all(image["anomaly"] for image in document["images"])
+    assert all(image["anomalous"] for image in document["images"])
 
 
 def test_a_threshold_can_be_fitted_on_images_as_they_should_be(run_cli, tmp_path, folder, model):
@@ -244,7 +245,7 @@ def test_a_threshold_can_be_fitted_on_images_as_they_should_be(run_cli, tmp_path
     document = json.loads(bad.out)
     assert document["anomalies"] == 5
     assert document["images"][2]["file"].endswith("static.npy[2]")
-    expected = np.percentile(model.score(images), 1)
+    expected = -np.percentile(model.score(images), 1)  # of the score, which is less the bound
     assert document["threshold"] == pytest.approx(expected, abs=1e-3)
 
 
@@ -271,7 +272,7 @@ def test_commands_pass_arrays_through_standard_output_and_input(model):
 def test_an_image_may_come_through_standard_input(folder):
     got = pipe("score", "-", "-b", TINY, given=(folder / "000000.png").read_bytes())
     assert got.returncode == 0
-    assert got.stdout.startswith(b"file,elbo")
+    assert got.stdout.startswith(b"file,score,elbo")
 
 
 def test_other_formats_and_precisions_are_options(run_cli, tmp_path, model):

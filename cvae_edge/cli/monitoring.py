@@ -1,0 +1,181 @@
+"""The commands that tell anomalous images from good ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from cvae_edge.cli.device import (
+    BUNDLE,
+    FORMAT,
+    IMAGES,
+    JSON,
+    PRECISION,
+    PRIOR,
+    PROVIDER,
+    RESIZE,
+    SEED,
+    THREADS,
+    counter,
+    load,
+    read,
+)
+from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, print_table, say
+from cvae_edge.model_config import require
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's commands to ``app``."""
+    app.command()(score)
+    app.command()(monitor)
+
+
+def score(
+    images: list[str] = IMAGES,
+    bundle: Path | None = BUNDLE,
+    samples: int = typer.Option(0, help="Draws an image for the IWAE bound; 0: no noise."),
+    seed: int = SEED,
+    threshold: float | None = typer.Option(
+        None, help="In nats, in a monitor's place: an image whose bound is lower is anomalous."
+    ),
+    percentile: float | None = typer.Option(None, help="The threshold, as one of --reference's."),
+    reference: str | None = typer.Option(None, help="Images as they should be, for --percentile."),
+    heatmaps: str | None = typer.Option(None, help="A folder for pictures with what is wrong."),
+    out: str = typer.Option("-", help="A .csv file, or - for stdout."),
+    resize: bool = RESIZE,
+    precision: str = PRECISION,
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
+    prior: str = PRIOR,
+    trust: bool = TRUST,
+    json: bool = JSON,
+) -> None:
+    """Score images: by the bundle's monitor, or by less the nats that the model gives them.
+
+    High is anomalous; with a monitor, above 1. Exits with 1 if an image is anomalous.
+    """
+    model = load(bundle, precision, format, threads, provider, trust, prior=prior)
+    from cvae_edge.runtime.scores import fit_threshold, judge_images, score_images, write_scores
+
+    require(
+        (percentile is None) == (reference is None) and None in (threshold, percentile),
+        "give --threshold, or --percentile with --reference, or neither",
+        f"--threshold {threshold} --percentile {percentile} --reference {reference}",
+    )
+    require(
+        heatmaps is None or (threshold is None and percentile is None),
+        "--heatmaps show the monitor's verdicts: give no --threshold or --percentile with it",
+        heatmaps,
+    )
+    pixels = model.manifest.pixels
+    if reference is not None and percentile is not None:
+        normal = read([reference], pixels, resize, skip_broken=True).images
+        threshold = fit_threshold(model.score(normal, samples, seed), percentile)
+    if heatmaps is not None or (threshold is None and model.manifest.monitor is not None):
+        shape = model.monitor.settings.image_shape
+        named = read(images, pixels._replace(image_shape=shape), resize, skip_broken=True)
+        scores = judge_images(model, named, samples, seed, heatmaps, with_boxes=json)
+    else:
+        named = read(images, pixels, resize, skip_broken=True)
+        scores = score_images(model, named, samples, seed, threshold)
+    if json:
+        print_json(scores.to_dict())
+    if not json or out != "-":
+        write_scores(out, scores, named.files)
+    if not json:
+        monitored = "1 is the monitor's threshold; bounds" if scores.threshold == 1 else "Scores"
+        say(f"{monitored} are in {scores.unit}.", err=out == "-")
+    raise typer.Exit(1 if scores.anomalies else 0)
+
+
+def monitor(
+    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    good: list[str] | None = typer.Option(
+        None, help="Images as they should be, which the model was not trained on; or several such."
+    ),
+    false_alarms: float = typer.Option(0.01, help="Share of good images to be called anomalous."),
+    method: str | None = typer.Option(None, help="How images are told apart; by default field."),
+    windows: bool = typer.Option(False, help="Look at images larger than the model's in windows."),
+    report: Path | None = typer.Option(None, help="A .csv of score: how far are its images off?"),
+    out: Path = typer.Option(Path("drift.png"), help="The report's plot."),
+    resize: bool = RESIZE,
+    precision: str = typer.Option("all", help="Files to fit it for: float32, int8 ..., or all."),
+    format: str = FORMAT,
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
+    trust: bool = TRUST,
+    json: bool = JSON,
+) -> None:
+    """Fit what tells anomalous images, on good ones; or report how a day's scores compare."""
+    require(
+        (good is None) != (report is None),
+        "give --good IMAGES to fit a monitor, or --report SCORES.csv",
+        "both" if good else "neither",
+    )
+    if report is not None:
+        _report(bundle, report, out, precision, format, trust, json)
+        return
+    from cvae_edge.monitor.rates import check_rate
+    from cvae_edge.runtime.inputs import first_shape
+    from cvae_edge.runtime.monitoring import fit_bundle
+    from cvae_edge.runtime.source import open_bundle
+
+    check_rate(false_alarms)
+    sources = good or []
+    pixels = open_bundle(bundle, trust).manifest.pixels
+    if windows:
+        pixels = pixels._replace(image_shape=first_shape(sources, pixels))
+    named = read(sources, pixels, resize, skip_broken=True)
+    with counter("fitting") as count:
+        fitted = fit_bundle(
+            bundle,
+            named.images,
+            method=method,
+            false_alarms=false_alarms,
+            precisions=precision.split(","),
+            format=format,
+            threads=threads,
+            provider=provider,
+            trust=trust,
+            on_pair=count,
+        )
+    if json:
+        print_json(fitted.to_dict())
+        return
+    settings = fitted.settings
+    print_table(
+        f"{fitted.folder}: a monitor of the method {settings.method}, fitted on {settings.images} "
+        f"good images so that {settings.false_alarms:.3g} of good ones are called anomalous",
+        ["files", "false alarms, 95% interval"],
+        [
+            [
+                " ".join(artifact.file for artifact in files),
+                "{:.2%} to {:.2%}".format(*m.fit.interval),
+            ]
+            for files, m in fitted.monitors
+        ],
+    )
+
+
+def _report(
+    bundle: Path | None, report: Path, out: Path, precision: str, format: str, trust: bool,
+    json: bool,
+) -> None:  # fmt: skip
+    """Compare a .csv of scores with what the monitor was fitted on, and draw both."""
+    from cvae_edge.monitor.drift import measure_drift, plot_drift, read_scores
+
+    scores = read_scores(report)
+    precision = "float32" if precision == "all" else precision
+    monitor = load(bundle, precision, format, 1, "cpu", trust).monitor
+    drift = measure_drift(scores, monitor)
+    try:
+        plot_drift(out, scores, monitor.fit.quantiles)
+        drawn = f"the distributions are in {out}"
+    except ImportError:
+        drawn = "no plot, for matplotlib is not installed: pip install matplotlib"
+    if json:
+        print_json({**drift._asdict(), "sentence": drift.sentence(), "plot": drawn})
+    else:
+        say(f"{drift.sentence()}; {drawn}.")
