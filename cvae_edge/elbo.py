@@ -129,17 +129,27 @@ def mean_bounds(
 ) -> dict[str, NDArray[np.float64]]:
     """Return each image's ``elbo_at_mean``, ``reconstruction`` and ``kl``: (n,), float64.
 
-    That is log p(x|z) at the posterior's mean, less the KL. It has no noise, and is mostly above
-    the ELBO, which is the mean over all z. A learned prior has no KL in closed form: the one to the
-    standard normal, less ``Codec.prior_gain`` at the mean, takes its place, which would be exact if
-    that gain were linear in z. ``with_error`` is as in ``image_bounds``.
+    That is log p(x|z) at the posterior's mean, less the KL, as ``kl_at_mean`` has it. It has no
+    noise, and is mostly above the ELBO, which is the mean over all z. ``with_error`` is as in
+    ``image_bounds``.
     """
     mean, logvar = codec.encode(x)
     x_logits = codec.decode(mean)
     reconstruction = likelihood.log_prob(x, x_logits).astype(np.float64)
-    kl = kl_analytic(mean, logvar).astype(np.float64) - codec.prior_gain(mean)
+    kl = kl_at_mean(codec, mean, logvar)
     bounds = {"elbo_at_mean": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
     return {**bounds, "squared_error": _squared_error(x, x_logits)} if with_error else bounds
+
+
+def kl_at_mean(codec: Codec, mean: Array, logvar: Array) -> NDArray[np.float64]:
+    """Return KL(q(z|x) || p(z)) in nats, (n,), without noise.
+
+    A learned prior has no KL in closed form: the one to the standard normal, less
+    ``Codec.prior_gain`` at the mean, takes its place, which would be exact if that gain were linear
+    in z.
+    """
+    kl: NDArray[np.float64] = kl_analytic(mean, logvar).astype(np.float64)
+    return kl - codec.prior_gain(mean)
 
 
 def score_of(bounds: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

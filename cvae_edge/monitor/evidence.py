@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cvae_edge.codec import Array, Codec
+from cvae_edge.elbo import kl_at_mean
 from cvae_edge.likelihoods import Likelihood
 from cvae_edge.sigmoid import sigmoid
 
@@ -26,6 +30,11 @@ class Evidence:
         if self._decoded is None:
             self._decoded = self._codec.decode(self.mean)
         return self._decoded
+
+    @property
+    def kl(self) -> NDArray[np.float64]:
+        """KL of the posteriors to the model's prior: (n,); see ``elbo.kl_at_mean``."""
+        return kl_at_mean(self._codec, self.mean, self.logvar)
 
     @property
     def residual(self) -> Array:

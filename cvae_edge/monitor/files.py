@@ -35,7 +35,7 @@ def load_monitor(
 
     Args:
         model: the model.
-        artifacts: its encoder and decoder.
+        artifacts: all that it runs.
         contents: of the bundle's files that belong to a monitor, their SHA-256 compared.
         source: what to call the bundle in messages.
 
@@ -77,7 +77,7 @@ def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:
     Args:
         folder: the bundle's.
         bundle: what is there now.
-        fitted: encoder and decoder, and their monitor; one or more.
+        fitted: all files of a model, and its monitor; one or more.
 
     Raises:
         BundleError: another process writes the bundle, or a file of it is damaged.
@@ -139,6 +139,7 @@ def _find_fit(fits: list[Any], artifacts: Sequence[Artifact]) -> tuple[int, dict
     wanted = {artifact.sha256 for artifact in artifacts}
     names = {artifact.file for artifact in artifacts}
     known: set[str] = set()
+    with_prior = False
     for number, entry in enumerate(fits):
         check(isinstance(entry, dict), "a fit must be an object", type(entry).__name__)
         for files in typed(entry, "files", list):
@@ -147,6 +148,9 @@ def _find_fit(fits: list[Any], artifacts: Sequence[Artifact]) -> tuple[int, dict
             if all(isinstance(v, str) for v in values) and set(values) == wanted:
                 return number, entry
             known |= set(files)
+            with_prior |= names < set(files)
+    if with_prior:
+        raise BundleError("it was fitted with the learned prior: leave out --prior standard")
     if names <= known:
         raise BundleError(
             f"it is another model's: it was fitted through other files than these "

@@ -12,7 +12,7 @@ from cvae_edge.manifest import Artifact, Manifest
 from cvae_edge.monitor.files import write_monitor
 from cvae_edge.monitor.monitor import Monitor, Settings, fit_monitors
 from cvae_edge.monitor.rates import CONFIDENCE, check_rate
-from cvae_edge.runtime.choose import choose_format, choose_pair
+from cvae_edge.runtime.choose import choose_format, choose_pair, choose_prior
 from cvae_edge.runtime.codecs import Codecs
 from cvae_edge.runtime.model import EdgeCVAE
 from cvae_edge.runtime.source import default_bundle
@@ -92,9 +92,10 @@ def fit_bundle(
 
 
 def _pairs(manifest: Manifest, format: str, precisions: Sequence[str]) -> list[list[Artifact]]:
-    """Return the encoder and decoder of each precision that is asked for."""
+    """Return the encoder, the decoder and the prior's files of each precision asked for."""
     there = [a.precision for a in manifest.artifacts if (a.role, a.format) == ("encoder", format)]
     wanted = list(dict.fromkeys(there)) if ALL in precisions else list(precisions)
     if not wanted:
         raise BundleError(f"a monitor needs an encoder, and {manifest.name} has none for {format}")
-    return [choose_pair(manifest, format, precision) for precision in wanted]
+    pairs = [choose_pair(manifest, format, precision) for precision in wanted]
+    return [[*p, *choose_prior(manifest, format, p[-1].precision)] for p in pairs]

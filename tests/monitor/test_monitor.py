@@ -13,7 +13,7 @@ import pytest
 from cvae_edge import EdgeCVAE
 from cvae_edge.bundle import Bundle, sha256_of, write_manifest
 from cvae_edge.errors import BundleError, ConfigError, DataError
-from cvae_edge.manifest import Manifest
+from cvae_edge.manifest import MANIFEST, Manifest, digest
 from cvae_edge.monitor.fitting import fit
 from cvae_edge.monitor.methods import METHODS
 from cvae_edge.monitor.monitor import fit_monitors
@@ -215,3 +215,23 @@ def test_a_bundle_without_a_decoder_has_scores_and_no_heat_maps(tmp_path, good, 
     assert monitor.check(noise).score.shape == (20,)
     with pytest.raises(BundleError, match="field needs a decoder"):
         list(fit_monitors([EdgeCVAE.load(tmp_path / "b")], good, "field", 0.1))
+
+
+def test_a_monitor_is_that_of_the_prior_it_was_fitted_with(bundle, good):
+    for path in (TINY.parent / "tiny_prior").glob("*.*"):
+        if path.suffix in (".onnx", ".tflite"):
+            shutil.copy(path, bundle)
+    fields = json.loads((bundle / MANIFEST).read_text())
+    fields["artifacts"] += json.loads((TINY.parent / "tiny_prior" / "artifacts.json").read_text())
+    fields.pop("monitor", None)
+    (bundle / MANIFEST).write_text(json.dumps({**fields, "digest": digest(fields)}))
+    fit_bundle(bundle, good, method="elbo", false_alarms=0.05, precisions=["float32", "int8"])
+    for precision in ("float32", "int8"):
+        model = EdgeCVAE.load(bundle, precision=precision)
+        score = -model.score(good[:50])
+        fit = model.monitor.fit
+        verdicts = model.monitor.check(good[:50]).score
+        wanted = (score - fit.typical) / (fit.threshold - fit.typical)
+        np.testing.assert_allclose(verdicts, wanted, atol=1e-3)
+    with pytest.raises(BundleError, match="fitted with the learned prior"):
+        EdgeCVAE.load(bundle, prior="standard").monitor.check(good[:1])
