@@ -7,8 +7,8 @@
 anomalies. --without: a model is trained on nine digits, and 1,000 test images of theirs and all of
 the tenth are scored. The last sixth of the training images trains nothing, but fits what a method
 keeps of good images. Peers, if scikit-learn is installed, see the same images. Each method is
-that of ``cvae_edge.monitor``; the recipe, latents and blur were chosen on training images of digits
-2 and 8. Digits that an earlier run with the same settings measured are kept. Results go to
+that of ``cvae_edge.monitor``; pasting and blur were chosen on training images of digit 2. Digits
+that an earlier run with the same settings measured are kept. Results go to
 benchmarks/results/MACHINE/anomaly.json and .md. Figures of 0.5 are chance.
 """
 

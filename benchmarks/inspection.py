@@ -68,9 +68,7 @@ def make_bundle(tiles: Tiles, epochs: int, folder: Path) -> Path:
     recipe = dataclasses.replace(RECIPES["general"], epochs=epochs, likelihood="gaussian")
     model = ModelConfig("general", tiles.train.shape[1:], 64, width=0.5)
     launch.train(folder / "run", RunConfig(model, DataConfig(str(data), validation=30), recipe))
-    export_bundle(
-        folder / "run", folder / "bundle", ("onnx",), ("int8",), max_elbo_drop=1e4, tune_epochs=0
-    )
+    export_bundle(folder / "run", folder / "bundle", ("onnx",), ("int8",), max_elbo_drop=1e3)
     return folder / "bundle"
 
 
