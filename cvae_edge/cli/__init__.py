@@ -22,6 +22,7 @@ from cvae_edge.cli import (
     importing,
     kit,
     monitoring,
+    priors,
     quickstart,
     training,
 )
@@ -49,6 +50,7 @@ for _commands in (
     quickstart,
     training,
     importing,
+    priors,
     exporting,
     device,
     monitoring,

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import typer
 
+from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar
-from cvae_edge.cli.training import DEFAULT_RUN, need_tensorflow
+from cvae_edge.cli.training import DEFAULT_RUN
 from cvae_edge.quiet import quiet
 
 _PRECISIONS = {"dynamic": "dynamic_range"}  # words of --quantize that are shorter than a precision

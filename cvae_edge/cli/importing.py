@@ -6,8 +6,10 @@ from pathlib import Path
 
 import typer
 
+from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import say
-from cvae_edge.cli.training import need_tensorflow, parse_size, print_summary
+from cvae_edge.cli.planning import parse_size
+from cvae_edge.cli.run_summary import print_summary
 from cvae_edge.config import DataConfig
 from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import WHITE

@@ -8,6 +8,12 @@ import typer
 
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import progress_bar, say
+from cvae_edge.cli.run_summary import print_summary
+
+
+def register(app: typer.Typer) -> None:
+    """Add this module's command to ``app``."""
+    app.command()(prior)
 
 
 def prior(
@@ -19,7 +25,6 @@ def prior(
 ) -> None:
     """Fit a learned prior to a finished run, in place of the one that it has."""
     need_tensorflow()
-    from cvae_edge.cli.training import print_summary
     from cvae_edge.training.add_prior import add_prior
     from cvae_edge.training.prior import Interrupted
     from cvae_edge.training.run import Run
@@ -37,4 +42,4 @@ def prior(
             say(f"\nStopped; {run} is as it was.", err=True)
             raise typer.Exit(128 + interrupted.signal) from None
     print_summary(fitted)
-    say(f"\nNext: cvae-edge export {run} --format all")
+    say(f"\nNext: cvae-edge export {run}")

@@ -8,9 +8,10 @@ from typing import Any
 
 import typer
 
+from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import print_table, progress_bar, say
 from cvae_edge.cli.planning import make_plan
-from cvae_edge.cli.training import need_tensorflow, run_training
+from cvae_edge.cli.training import run_training
 
 _RUN = Path("runs/quickstart")
 _BUNDLE = Path("export/quickstart")

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.cli.evaluating import evaluate
-from cvae_edge.cli.extra import need_tensorflow as need_tensorflow
-from cvae_edge.cli.output import print_table, progress_bar, say
-from cvae_edge.cli.planning import Plan, check_options
-from cvae_edge.cli.planning import make_plan as make_plan
-from cvae_edge.cli.planning import parse_size as parse_size
-from cvae_edge.cli.priors import prior as prior_command
+from cvae_edge.cli.extra import need_tensorflow
+from cvae_edge.cli.output import progress_bar, say
+from cvae_edge.cli.planning import Plan, check_options, make_plan, parse_size
+from cvae_edge.cli.run_summary import print_summary
 from cvae_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ _PIXELS = {"none": "grey or colour", "threshold": "binary (thresholded)", "draw"
 def register(app: typer.Typer) -> None:
     """Add this module's commands to ``app``."""
     app.command()(train)
-    app.command("prior")(prior_command)
     app.command()(evaluate)
 
 
@@ -190,34 +187,6 @@ def describe(beginning: Beginning) -> str:
         f"{training.batch_size}; likelihood {training.likelihood}, {why}, in "
         f"{unit(training.likelihood, dataset.binarize)} per image."
     )
-
-
-def print_summary(run: Run) -> None:
-    """Print what a finished run came to."""
-    from cvae_edge.likelihoods import unit
-
-    summary = run.summary or {}
-    likelihood = run.likelihood()
-    elbo = f"{summary['test_elbo']:.2f} ± {summary['test_elbo_standard_error']:.2f}"
-    rows = [("trained on", f"{summary['train_images']} images")]
-    if "epochs" in summary:
-        rows += [
-            ("epochs", f"{summary['epochs']}, best {summary['best_epoch']}"),
-            ("time", f"{summary['seconds'] / 60:.1f} min"),
-        ]
-    rows.append(
-        ("likelihood", " ".join((likelihood.name, *(f"{s:.4g}" for s in likelihood.scale))))
-    )
-    rows.append(("test ELBO", f"{elbo} {unit(likelihood.name, summary['binarize'])}"))
-    if "test_elbo_standard_prior" in summary:
-        rows.append(("with the standard prior", f"{summary['test_elbo_standard_prior']:.2f}"))
-    if "test_bits_per_dim" in summary:
-        rows.append(("test bits per dimension", f"{summary['test_bits_per_dim']:.3f}"))
-    if "test_psnr" in summary:
-        rows.append(("test PSNR", f"{summary['test_psnr']:.2f} dB"))
-    there = [n for n in ("training-curve.png", "reconstructions.png") if (run.folder / n).exists()]
-    rows.append(("pictures", ", ".join(there)))
-    print_table(str(run.folder), ["run", ""], rows)
 
 
 def _resume_command(out: Path) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from cvae_edge.guard import shapes
-from cvae_edge.guard.onnx import Node, read_tensor
+from cvae_edge.guard.onnx_graph import Node, read_tensor
 from cvae_edge.guard.shapes import Tensors
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from cvae_edge.guard import shapes
-from cvae_edge.guard.onnx import Node
+from cvae_edge.guard.onnx_graph import Node
 from cvae_edge.guard.onnx_layout import LAYOUT
 from cvae_edge.guard.shapes import Shape, Tensors
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cvae_edge.guard import onnx_operators, shapes
 from cvae_edge.guard.flatbuffers import Table
-from cvae_edge.guard.onnx import Node, Value
+from cvae_edge.guard.onnx_graph import Node, Value
 from cvae_edge.guard.shapes import Tensors
 from cvae_edge.guard.tflite_options import flag, given, integers, put
 from cvae_edge.guard.tflite_windows import WINDOWS
