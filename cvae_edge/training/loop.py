@@ -16,7 +16,7 @@ from cvae_edge.datasets import Dataset
 from cvae_edge.elbo import evaluate
 from cvae_edge.errors import RunError, TrainingError
 from cvae_edge.interruption import Interruption, interruption
-from cvae_edge.likelihoods import Likelihood, unit
+from cvae_edge.likelihoods import Likelihood
 from cvae_edge.training import plots
 from cvae_edge.training.averaging import averaged_weights
 from cvae_edge.training.evaluate import trained_codec
@@ -173,7 +173,7 @@ class Loop:
                     self._run.save_weights(self.vae.weights(), likelihood)
                 self._run.append_history(row)
                 if better:
-                    self._draw()
+                    plots.draw_run(self._run, self._codec, self._dataset)
         self._save(step, np.zeros(3), 0.0)
         return row
 
@@ -238,7 +238,7 @@ class Loop:
                 raise Stopped(error.signal) from error
             self._run.save_weights(weights, likelihood, fitted.flow)
         validated = [row["validation_elbo"] for row in history if len(dataset.validation)]
-        self._draw()
+        plots.draw_run(self._run, self._codec, self._dataset)
         self._run.finish(
             {
                 "epochs": self._config.epochs,
@@ -248,10 +248,3 @@ class Loop:
                 "seconds": round(sum(row["seconds"] for row in history), 1),
             }
         )
-
-    def _draw(self) -> None:
-        """Draw the curve, and images that were not trained on, through the current weights."""
-        nats = unit(self._config.likelihood, self._dataset.binarize)
-        path = self._run.folder / "training-curve.png"
-        plots.draw_training_curve(self._run.history(), path, nats)
-        plots.draw_reconstructions(self._codec, self._dataset, self._run.folder)

@@ -12,13 +12,22 @@ from matplotlib.ticker import MaxNLocator
 from cvae_edge.codec import Codec
 from cvae_edge.datasets import Dataset
 from cvae_edge.images import over_white, to_pixels
+from cvae_edge.likelihoods import unit
 from cvae_edge.preprocess import draw_binary, threshold, to_float
+from cvae_edge.training.run import Run
 from cvae_edge.writing import new_file
 
 RECONSTRUCTIONS = "reconstructions.png"
 
 COLUMNS = 10
 _DPI = 120
+
+
+def draw_run(run: Run, codec: Codec, dataset: Dataset) -> None:
+    """Draw the curve, and images that were not trained on, through the current weights."""
+    nats = unit(run.config.train.likelihood, dataset.binarize)
+    draw_training_curve(run.history(), run.folder / "training-curve.png", nats)
+    draw_reconstructions(codec, dataset, run.folder)
 
 
 def draw_training_curve(

@@ -207,7 +207,7 @@ class Run:
         """Keep the first ``epochs`` rows, which a checkpoint has, and drop what came after."""
         path = self.folder / "history.csv"
         lines = path.read_text().splitlines()[1 : 1 + epochs] if path.exists() else []
-        self._write_text("history.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
+        write_text(self.folder / "history.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
 
     def append_history(self, row: Mapping[str, float]) -> None:
         """Append one epoch and have it on the disk when this returns."""
@@ -245,7 +245,4 @@ class Run:
         return parse_flow(kept.prior, self.config.model.latent_dim) if kept.prior else None
 
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        self._write_text(name, json.dumps(content, indent=2) + "\n")
-
-    def _write_text(self, name: str, text: str) -> None:
-        write_text(self.folder / name, text)
+        write_text(self.folder / name, json.dumps(content, indent=2) + "\n")
