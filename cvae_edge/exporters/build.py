@@ -15,6 +15,7 @@ from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError
 from cvae_edge.exporters.calibration import calibration_set
 from cvae_edge.exporters.int8 import Plan, make_plan
+from cvae_edge.exporters.passes.fuse import Sample
 from cvae_edge.exporters.passes.kinds import is_known
 from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.passes.quantize import unmarked
@@ -161,5 +162,5 @@ def unknown_layers(network: keras.Model) -> list[str]:
     return [
         f"{layer.name.partition('.')[2] or layer.name} ({type(layer).__name__})"
         for layer in network.layers
-        if not isinstance(layer, keras.layers.InputLayer) and not is_known(layer)
+        if not isinstance(layer, (keras.layers.InputLayer, Sample)) and not is_known(layer)
     ]

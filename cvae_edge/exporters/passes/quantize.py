@@ -25,7 +25,7 @@ from cvae_edge.exporters.passes.kinds import is_linear, is_moving
 from cvae_edge.exporters.passes.layers import FakeQuantize, output_axes, rewrite_linear
 
 Range = tuple[float, float]
-_KEPT = 1 << 25  # values of one activation that are kept
+_KEPT = 1 << 25  # values of all activations that are kept
 _CONVOLUTIONS = (layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D)
 
 
@@ -62,14 +62,14 @@ def observe(model: keras.Model, inputs: Mapping[str, Array]) -> dict[str, Array]
     graph = Graph(model)
     tensors = {t.name if maker is None else maker.layer.name: t for maker, t in _activations(graph)}
     watched = keras.Model({t.name: t for t in graph.inputs}, tensors)
-    sizes = {name: int(np.prod(t.shape[1:])) for name, t in tensors.items()}
+    size = sum(math.prod(t.shape[1:]) for t in tensors.values())
     n = len(next(iter(inputs.values())))
-    batch = max(1, min(100, _KEPT // sum(sizes.values())))
+    batch = max(1, min(100, _KEPT // size))
     parts: dict[str, list[Array]] = {name: [] for name in tensors}
     for low in range(0, n, batch):
         given = watched({name: value[low : low + batch] for name, value in inputs.items()})
-        for name, share in ((name, _KEPT / (sizes[name] * n)) for name in tensors):
-            parts[name].append(_sample(np.asarray(given[name]), share))
+        for name in tensors:
+            parts[name].append(_sample(np.asarray(given[name]), _KEPT / (size * n)))
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 

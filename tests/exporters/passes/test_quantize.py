@@ -126,14 +126,15 @@ def test_of_large_images_the_extremes_of_each_channel_and_a_sample_are_kept(
     model = prepared("normalized")
     values = inputs(model, 30)
     whole = observe(model, values)
-    most = max(v.size for v in whole.values() if v.ndim == 4) // 4
+    most = sum(v.size for v in whole.values()) // 4
     monkeypatch.setattr("cvae_edge.exporters.passes.quantize._KEPT", most)
     some = observe(model, values)
     thinned = [name for name in whole if some[name].shape != whole[name].shape]
-    assert 2 <= len(thinned) < len(whole)
+    assert len(thinned) >= 2
     for name, v in whole.items():
         channels = v.shape[-1]
-        assert some[name].size <= 2 * most + 30 * 2 * channels * channels
+        if name in thinned:  # of 30 images, perhaps in batches of one
+            assert some[name].size <= v.size / 3 + 30 * 2 * channels * channels
         for extreme in (np.max, np.min):
             np.testing.assert_allclose(  # batches of other sizes round otherwise
                 extreme(some[name].reshape(-1, channels), axis=0),
