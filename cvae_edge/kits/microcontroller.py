@@ -142,7 +142,9 @@ def _operators(manifest: Manifest, files: Mapping[str, bytes]) -> str:
         takes = f" and an arena of {arena:,}" if arena else ""
         lines.append(f"- {role}.int8.tflite, {len(content):,} bytes{takes}: {names}")
     if "prior" in files:
-        lines.append("\nThe learned prior is not among them: TFLite Micro has no int8 kernels on floats.")
+        lines.append(
+            "\nThe learned prior is not among them: TFLite Micro has no int8 kernels on floats."
+        )
     return "\n".join(lines)
 
 
