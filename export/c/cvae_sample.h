@@ -38,8 +38,8 @@ void cvae_reconstruct(const uint8_t *pixels, uint64_t seed, uint64_t index, uint
 #if CVAE_HAS_SCORE
 /* log p(x|z) at the posterior's mean less the KL, in nats: low is unlike the training data. Encoder
  * and decoder compute with integers, a learned prior, the likelihood and the KL in floating point.
- * The KL is the one to the standard normal, less what log p(z) of a learned prior is above its at
- * the mean. */
+ * For a learned prior the KL is the one to the standard normal, less the difference of the two
+ * priors' log p(z) at the mean. */
 float cvae_score(const uint8_t *pixels);
 #endif
 

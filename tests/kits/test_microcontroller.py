@@ -203,6 +203,11 @@ def test_a_learned_prior_comes_with_it(prior_copy: Path, tmp_path: Path, run_cli
     kit = tmp_path / "kit"
     made = run_cli("kit", "microcontroller", prior_copy, "--out", kit)
     assert "prior.tflite, density.tflite in C" in made.out
+    without = run_cli("kit", "microcontroller", TINY, "--out", tmp_path / "other", "--json")
+    flash = ("--flash", json.loads(without.out)["flash_bytes"])
+    refused = run_cli("kit", "microcontroller", prior_copy, "--out", kit, *flash)
+    assert refused.code == 2
+    assert "--flash must be at least" in refused.err
     text = (kit / "README.md").read_text()
     assert "draws from the learned prior" in text
     assert "cvae_score(pixels)" in text
