@@ -136,7 +136,7 @@ def built(folder: Path, machine: Machine, main: str, define: str = "") -> Progra
     bundle, files = reference()
     program = Program(folder, bundle.manifest, files, machine)
     parts = [Path(__file__).with_name(main), "cvae_model.c", "cvae_kernels.c", "cvae_noise.c"]
-    parts += ["cvae_sample.c", "startup.c"]
+    parts += ["cvae_sample.c", "cvae_floats.c", "startup.c"]
     options = ("-std=c99", "-I.", "-ffunction-sections", "-Wl,--gc-sections", f"-DRUN={define}")
     command = [*machine.compiler, *options, *map(str, parts), "-lm", "-o", "program"]
     subprocess.run(command, cwd=folder, check=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +27,8 @@ _SEMIHOSTING = ("-nographic", "-semihosting-config", "enable=on,target=native", 
 _TENSORS = 4
 _WASI = str(Path(__file__).with_name("c") / "wasi.mjs")
 _DRIVER = Path(__file__).with_name("c") / "driver.c"
+_SAMPLE = Path(__file__).with_name("kits") / "sample.c"
+Run = Callable[..., np.ndarray]
 
 
 class Machine(NamedTuple):
@@ -81,6 +83,26 @@ def random_inputs(graph: IntegerGraph, n: int, seed: int = 0) -> dict[str, np.nd
         name: rng.integers(-128, 128, (n, graph.tensors[number].count)).astype(np.int8)
         for name, number in graph.inputs.items()
     }
+
+
+def sample_program(folder: Path, of: Manifest, files: Mapping[str, bytes]) -> Run:
+    """Return what runs kits/sample.c with its arguments, and gives the numbers that it prints."""
+    model, machine = write_c(of, files), MACHINES["gcc"]
+    for name, content in read_sources("c").items():
+        (folder / name).write_bytes(content)
+    (folder / SOURCE).write_text(model.source)
+    (folder / HEADER).write_text(model.header)
+    command = [*machine.compiler, *STRICT, f"-I{folder}", "-o", folder / "sample", _SAMPLE]
+    subprocess.run([*command, *folder.glob("cvae_*.c"), "-lm"], check=True)
+
+    def run(*arguments: object, images: np.ndarray | None = None) -> np.ndarray:
+        if images is not None:
+            (folder / "images.bin").write_bytes(images.tobytes())
+        words = ["./sample", *map(str, arguments)]
+        shown = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+        return np.array([[float(v) for v in line.split()] for line in shown.splitlines()])
+
+    return run
 
 
 class Program:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from cvae_edge.cli import main
 from cvae_edge.config import ModelConfig
+from cvae_edge.manifest import MANIFEST, digest
 
 # These train and export; the device side's tests run without what they need.
 collect_ignore = (
@@ -21,6 +24,7 @@ collect_ignore = (
     else []
 )
 SHARED = Path(__file__).parents[2] / "shared"  # real data beside the checkout, where it is there
+DATA = Path(__file__).with_name("data")
 MNIST_IDX = SHARED / "data" / "mnist"
 
 
@@ -66,3 +70,14 @@ def tiny_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     np.savez(path, x_train=blobs(400), x_test=blobs(100, seed=1))
     return path
+
+
+@pytest.fixture(scope="session")
+def prior_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle with a learned prior."""
+    folder = shutil.copytree(DATA / "tiny", tmp_path_factory.mktemp("prior") / "bundle")
+    shutil.copytree(DATA / "tiny_prior", folder, dirs_exist_ok=True)
+    fields = json.loads((folder / MANIFEST).read_text())
+    fields["artifacts"] += json.loads((folder / "artifacts.json").read_text())
+    (folder / MANIFEST).write_text(json.dumps({**fields, "digest": digest(fields)}))
+    return Path(folder)

@@ -33,6 +33,8 @@ _PAIRS = ("ADD", "MUL")
 class Layout:
     """A graph's steps, the offset of each buffer, and the arena's size in bytes."""
 
+    member = "bytes"  # of the arena, that offsets are in
+
     def __init__(self, graph: IntegerGraph) -> None:
         self._graph, self._tensors = graph, graph.tensors
         self._pads: dict[int, tuple[int, Pads]] = {}  # padded tensors: of which, by how much

@@ -23,8 +23,8 @@ def pad(operator: Operator, tensors: Sequence[Tensor], x: View, y: View) -> list
     return [fill(y, tensors[-1].zero_point), move(x, inner)]
 
 
-def strided_slice(operator: Operator, tensors: Sequence[Tensor], x: View, y: View) -> list[Step]:
-    """Return the step that takes a part of each axis."""
+def strided(operator: Operator, tensors: Sequence[Tensor], x: View, shape: tuple[int, ...]) -> View:
+    """Return what STRIDED_SLICE takes: a part of each axis."""
     begins, ends, steps = (_values(t) for t in tensors[1:4])
     begin_mask, end_mask, ellipsis, new, shrunk = (operator.number(p) for p in range(5))
     if ellipsis or new or shrunk or min(steps) < 1:
@@ -35,7 +35,12 @@ def strided_slice(operator: Operator, tensors: Sequence[Tensor], x: View, y: Vie
         end = None if end_mask >> i & 1 else ends[i]
         offset += range(x.shape[i])[slice(begin, end, step)].start * x.strides[i]
         strides[i] *= step
-    return [move(View(x.buffer, offset, y.shape, tuple(strides)), y)]
+    return View(x.buffer, offset, shape, tuple(strides))
+
+
+def strided_slice(operator: Operator, tensors: Sequence[Tensor], x: View, y: View) -> list[Step]:
+    """Return the step that takes a part of each axis."""
+    return [move(strided(operator, tensors, x, y.shape), y)]
 
 
 def slice_(operator: Operator, tensors: Sequence[Tensor], x: View, y: View) -> list[Step]:

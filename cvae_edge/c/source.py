@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cvae_edge.c.float_layout import FloatLayout
 from cvae_edge.c.layout import Layout
 from cvae_edge.c.steps import Step
 from cvae_edge.c.views import View
@@ -39,7 +40,7 @@ class Source:
         self.lines += [head, *rows(number(v) for v in flat.tolist()), "};"]
         return name
 
-    def graph(self, prefix: str, layout: Layout) -> None:
+    def graph(self, prefix: str, layout: Layout | FloatLayout) -> None:
         """Define a graph's constants, and the function that runs it."""
         calls = [
             self._call(f"{prefix}_{i}", step, layout, layout.scratch.get(i))
@@ -47,22 +48,24 @@ class Source:
         ]
         self.lines += ["", f"void cvae_{prefix}_run(void)", "{", *calls, "}", ""]
 
-    def _call(self, name: str, step: Step, layout: Layout, scratch: int | None) -> str:
+    def _call(
+        self, name: str, step: Step, layout: Layout | FloatLayout, scratch: int | None
+    ) -> str:
         arguments = []
         if step.struct:
             self._options(name, step)
             arguments.append(f"&{name}")
         for i, view in enumerate(step.reads):
-            is_place = isinstance(view, View)
-            arguments.append(
-                _place(layout.offset(view)) if is_place else self.array(f"{name}_{i}", view)  # type: ignore[arg-type]
-            )
-        arguments.append(_place(layout.offset(step.writes)))
+            if isinstance(view, View):
+                arguments.append(arena_place(layout, layout.offset(view)))
+            else:
+                arguments.append(self.array(f"{name}_{i}", view))
+        arguments.append(arena_place(layout, layout.offset(step.writes)))
         for value in step.extra:
             is_array = isinstance(value, np.ndarray)
             arguments.append(self.array(f"{name}_table", value) if is_array else str(value))
         if step.scratch is not None:
-            arguments.append("0" if scratch is None else _place(scratch))
+            arguments.append("0" if scratch is None else arena_place(layout, scratch))
         return f"    {step.function}({', '.join(arguments)});"
 
     def _options(self, name: str, step: Step) -> None:
@@ -107,5 +110,6 @@ def rows(words: Iterable[str]) -> list[str]:
     return [*lines, line]
 
 
-def _place(offset: int) -> str:
-    return f"cvae_arena.bytes + {offset}"
+def arena_place(layout: Layout | FloatLayout, offset: int) -> str:
+    """Return a C pointer into the arena."""
+    return f"cvae_arena.{layout.member} + {offset}"

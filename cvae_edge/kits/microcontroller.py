@@ -8,23 +8,30 @@ from string import Template
 from typing import NamedTuple
 
 from cvae_edge.bundle import Bundle
-from cvae_edge.c.model import HEADER, SOURCE, CModel, write_c
+from cvae_edge.c.files import HALVES, files_of_c
+from cvae_edge.c.model import HEADER, SOURCE, CModel, can_score, write_c
 from cvae_edge.c.source import rows
 from cvae_edge.c.tflite_graph import read_graph
 from cvae_edge.errors import BundleError
 from cvae_edge.kits.folder import new_kit, read_sources
 from cvae_edge.kits.golden import write_golden
 from cvae_edge.kits.tflite_micro import measure_arena
-from cvae_edge.manifest import Manifest
+from cvae_edge.manifest import PRIOR_ROLES, Artifact, Manifest
 from cvae_edge.model_config import require
 from cvae_edge.writing import write_bytes
 
-ROLES = ("encoder", "decoder")
 # Of flash: kernels, noise and what they take of the C library; 12 KB on a Cortex-M4 with -Os
 # (benchmarks/microcontroller.py), more without a floating point unit.
 CODE_BYTES = 16384
+PRIOR_CODE_BYTES = 5120  # of floats and tanhf beside it: 4 KB on a Cortex-M3 and on a Cortex-M4
 STACK_BYTES = 2048  # of which a Cortex-M3 uses about 500
 _FLOAT = 4
+_PRIOR = """
+
+`cvae_generate` draws from the learned prior, and `cvae_score` takes its log p(z). Those compute in
+floating point, with kernels of 8 bits where the file has such: `make check` allows their results to
+be 1e-4 from numpy's. LiteRT also rounds what a layer with such kernels takes, so its latents are
+further away. cvae_sample.h says how to draw from the standard normal."""
 
 
 class MicrocontrollerKit(NamedTuple):
@@ -39,7 +46,9 @@ class MicrocontrollerKit(NamedTuple):
 def make_microcontroller_kit(
     bundle: Bundle, out: Path, flash: int | None = None, ram: int | None = None
 ) -> MicrocontrollerKit:
-    """Write the project of a bundle's int8 TFLite files; see export/microcontroller/README.md.
+    """Write the project of a bundle's int8 TFLite files and of its learned prior.
+
+    See export/microcontroller/README.md.
 
     Args:
         bundle: with an int8 TFLite encoder, decoder or both.
@@ -54,9 +63,10 @@ def make_microcontroller_kit(
     """
     for name, size in (("--flash", flash), ("--ram", ram)):
         require(size is None or size > 0, f"{name} must be at least 1 byte", size)
-    files = _files(bundle)
+    artifacts = _artifacts(bundle.manifest)
+    files = {a.role: bundle.read(a) for a in artifacts}
     model = write_c(bundle.manifest, files)
-    used = model.constant_bytes + CODE_BYTES
+    used = model.constant_bytes + _code(files)
     needed = model.arena_bytes + _other_ram(bundle.manifest)
     for name, have, takes in (("--flash", flash, used), ("--ram", ram, needed)):
         require(
@@ -68,25 +78,27 @@ def make_microcontroller_kit(
     with new_kit(out, "microcontroller") as folder:
         for name, content in contents.items():
             write_bytes(folder / name, content)
-    return MicrocontrollerKit(out, [f"{role}.int8.tflite" for role in files], used, needed)
+    return MicrocontrollerKit(out, [a.file for a in artifacts], used, needed)
 
 
-def _files(bundle: Bundle) -> dict[str, bytes]:
-    """Return the int8 TFLite files by role."""
-    manifest = bundle.manifest
-    of_format = [a for a in manifest.artifacts if a.format == "tflite" and a.role in ROLES]
-    found = {a.role: bundle.read(a) for a in of_format if a.precision == "int8"}
+def _artifacts(manifest: Manifest) -> list[Artifact]:
+    found = files_of_c(manifest)
     if not found:
+        of_format = [a for a in manifest.artifacts if a.format == "tflite" and a.role in HALVES]
         others = ", ".join(a.file for a in of_format) or "none for TFLite"
         raise BundleError(
             f"a microcontroller takes int8 TFLite files, which compute with integers throughout; "
             f"{manifest.name} has {others}: export it with --format c"
         )
-    return {role: found[role] for role in ROLES if role in found}
+    return found
 
 
 def _other_ram(manifest: Manifest) -> int:
     return _FLOAT * manifest.model.latent_dim + STACK_BYTES
+
+
+def _code(files: Mapping[str, bytes]) -> int:
+    return CODE_BYTES + (PRIOR_CODE_BYTES if "prior" in files else 0)
 
 
 def _contents(bundle: Bundle, model: CModel, files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -95,8 +107,8 @@ def _contents(bundle: Bundle, model: CModel, files: Mapping[str, bytes]) -> dict
     contents["cvae_golden.c"] = write_golden(bundle, files).encode()
     template = Template(contents["README.md"].decode())
     contents["README.md"] = template.substitute(_facts(bundle.manifest, model, files)).encode()
-    for role, content in files.items():
-        contents |= _as_array(role, content)
+    for role in _halves(files):
+        contents |= _as_array(role, files[role])
     return contents
 
 
@@ -108,18 +120,19 @@ def _facts(manifest: Manifest, model: CModel, files: Mapping[str, bytes]) -> dic
         ],
         "decoder": ["cvae_generate(0, 0, pixels); /* seed, image */"],
     }
-    lines = [line for role in files for line in calls[role]]
-    if len(files) == len(ROLES):
+    lines = [line for role in _halves(files) for line in calls[role]]
+    if can_score(files):
         lines.append("float nats = cvae_score(pixels); /* low is unlike the training data */")
     grey = manifest.pixels.binarize == "none"
     return {
         "title": " ".join(manifest.name.split()).replace("|", " "),
         "constants": f"{model.constant_bytes:,}",
-        "code": f"{CODE_BYTES:,}",
+        "code": f"{_code(files):,}",
         "arena": f"{model.arena_bytes:,}",
         "other": f"{_other_ram(manifest):,}",
         "use": "".join(f"{line}\n" for line in lines),
         "binary": "" if grey else " An image to encode is thresholded at 128.",
+        "prior": _PRIOR if "prior" in files else "",
         "operators": _operators(manifest, files),
     }
 
@@ -127,13 +140,22 @@ def _facts(manifest: Manifest, model: CModel, files: Mapping[str, bytes]) -> dic
 def _operators(manifest: Manifest, files: Mapping[str, bytes]) -> str:
     """Return the operators that TFLite Micro must register, by file."""
     lines = []
-    for role, content in files.items():
+    for role in _halves(files):
+        content = files[role]
         graph = read_graph(f"{role}.int8.tflite", content, manifest.model)
         names = ", ".join(sorted({operator.name for operator in graph.operators}))
         arena = measure_arena(content)
         takes = f" and an arena of {arena:,}" if arena else ""
         lines.append(f"- {role}.int8.tflite, {len(content):,} bytes{takes}: {names}")
+    if "prior" in files:
+        lines.append(
+            "\nThe learned prior is not among them: TFLite Micro has no int8 kernels on floats."
+        )
     return "\n".join(lines)
+
+
+def _halves(files: Mapping[str, bytes]) -> list[str]:
+    return [role for role in files if role not in PRIOR_ROLES]
 
 
 def _as_array(role: str, content: bytes) -> dict[str, bytes]:

@@ -2,6 +2,7 @@
 #include "cvae_sample.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "cvae_noise.h"
 
@@ -22,9 +23,20 @@ void cvae_decode(const float *z, uint8_t *pixels)
     write_pixels(pixels);
 }
 
+void cvae_draw(uint64_t seed, uint64_t index, float *z)
+{
+#if CVAE_HAS_PRIOR
+    cvae_noise(seed, 0, index, CVAE_LATENT_DIM, cvae_prior_eps.data);
+    cvae_prior_run();
+    memcpy(z, cvae_prior_z.data, CVAE_LATENT_DIM * sizeof *z);
+#else
+    cvae_noise(seed, 0, index, CVAE_LATENT_DIM, z);
+#endif
+}
+
 void cvae_generate(uint64_t seed, uint64_t index, uint8_t *pixels)
 {
-    cvae_noise(seed, 0, index, CVAE_LATENT_DIM, latents);
+    cvae_draw(seed, index, latents);
     cvae_decode(latents, pixels);
 }
 #endif
@@ -62,6 +74,24 @@ void cvae_reconstruct(const uint8_t *pixels, uint64_t seed, uint64_t index, uint
     }
     cvae_decode(latents, x_recon);
 }
+
+#endif
+
+#if CVAE_HAS_SCORE
+#if CVAE_HAS_DENSITY
+/* log p(z) less that of the standard normal */
+static float prior_gain(const float *z)
+{
+    float sum = 0;
+    memcpy(cvae_density_z.data, z, CVAE_LATENT_DIM * sizeof *z);
+    cvae_density_run();
+    for (int32_t i = 0; i < CVAE_LATENT_DIM; i++) {
+        const float eps = cvae_density_eps.data[i];
+        sum += 0.5f * (z[i] * z[i] - eps * eps);
+    }
+    return sum + cvae_density_log_det.data[0];
+}
+#endif
 
 #if CVAE_LIKELIHOOD != CVAE_GAUSSIAN
 /* log(1 + exp(x)), which cannot overflow */
@@ -109,6 +139,9 @@ float cvae_score(const uint8_t *pixels)
         sum -= 0.5f * (mean * mean + expf(logvar) - logvar - 1);
         latents[i] = mean;
     }
+#if CVAE_HAS_DENSITY
+    sum += prior_gain(latents);
+#endif
     cvae_quantize(latents, &cvae_decoder_z);
     cvae_decoder_run();
     for (int32_t i = 0; i < CVAE_PIXELS; i++) {

@@ -24,7 +24,7 @@ int main(void)
         }
         putchar('\n');
     }
-#if CVAE_HAS_DECODER && CVAE_HAS_ENCODER
+#if CVAE_HAS_SCORE
     printf("score: %.2f nats\n", (double)cvae_score(pixels));
 #endif
     return 0;

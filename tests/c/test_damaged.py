@@ -8,15 +8,22 @@ import numpy as np
 import pytest
 from compiled import manifest
 
-from cvae_edge.c.model import write_c
+from cvae_edge.c.model import file_of, write_c
 from cvae_edge.errors import BundleError
 
 TINY = Path(__file__).parents[1] / "data" / "tiny"
 
 
-@pytest.mark.parametrize("role", ["encoder", "decoder"])
+FILES = {
+    **{role: TINY / f"{role}.int8.tflite" for role in ("encoder", "decoder")},
+    **{role: TINY.parent / "tiny_prior" / f"{role}.tflite" for role in ("prior", "density")},
+}
+
+
+@pytest.mark.parametrize("role", FILES)
 def test_whatever_bytes_are_changed(role: str) -> None:
-    content = (TINY / f"{role}.int8.tflite").read_bytes()
+    whole = {r: file.read_bytes() for r, file in FILES.items()}
+    content = whole[role]
     rng = np.random.default_rng(0)
     messages = []
     for _ in range(150):
@@ -24,11 +31,11 @@ def test_whatever_bytes_are_changed(role: str) -> None:
         for place in rng.integers(0, len(content), rng.integers(1, 30)):
             changed[place] = rng.integers(0, 256)
         try:
-            write_c(manifest(), {role: bytes(changed)})
+            write_c(manifest(), {**whole, role: bytes(changed)})
         except BundleError as error:
             messages.append(str(error))
     assert len(messages) > 20
-    assert all(f"{role}.int8.tflite cannot be made into C" in m for m in messages)
+    assert all(f"{file_of(role)} cannot be made into C" in m for m in messages)
 
 
 def test_a_name_cannot_leave_its_place_in_the_text() -> None:

@@ -34,9 +34,17 @@ int main(int argc, char **argv)
         print_floats(eps, n);
         return 0;
     }
-    if (!strcmp(argv[1], "generate")) {
-        cvae_generate(seed, index, pixels);
-        print_pixels(pixels);
+    const int is_draw = !strcmp(argv[1], "draw"), images = argc > 4 ? atoi(argv[4]) : 1;
+    if (is_draw || !strcmp(argv[1], "generate")) {
+        for (int i = 0; i < images; i++) { /* of as many seeds */
+            if (is_draw) {
+                cvae_draw(seed + (uint64_t)i, index, eps);
+                print_floats(eps, CVAE_LATENT_DIM);
+            } else {
+                cvae_generate(seed + (uint64_t)i, index, pixels);
+                print_pixels(pixels);
+            }
+        }
         return 0;
     }
     FILE *file = fopen("images.bin", "rb");

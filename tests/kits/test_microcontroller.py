@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.machinery
 import json
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cvae_edge.bundle import Bundle, write_manifest
+from cvae_edge.c.files import files_of_c
 from cvae_edge.kits.microcontroller import CODE_BYTES
 
 TINY = Path(__file__).parents[1] / "data" / "tiny"
@@ -190,6 +192,98 @@ def test_an_operator_without_a_kernel_is_named(bundle: Path, tmp_path: Path, run
                 content[place] = 8
     with pytest.raises(BundleError, match="cannot be made into C: FLOOR has no C kernel"):
         write_c(Bundle.open(bundle).manifest, {"decoder": bytes(content)})
+
+
+@pytest.fixture
+def prior_copy(prior_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prior_bundle, tmp_path / "bundle"))
+
+
+def test_a_learned_prior_comes_with_it(prior_copy: Path, tmp_path: Path, run_cli) -> None:
+    kit = tmp_path / "kit"
+    made = run_cli("kit", "microcontroller", prior_copy, "--out", kit)
+    assert "prior.tflite, density.tflite in C" in made.out
+    without = run_cli("kit", "microcontroller", TINY, "--out", tmp_path / "other", "--json")
+    flash = ("--flash", json.loads(without.out)["flash_bytes"])
+    refused = run_cli("kit", "microcontroller", prior_copy, "--out", kit, *flash)
+    assert refused.code == 2
+    assert "--flash must be at least" in refused.err
+    text = (kit / "README.md").read_text()
+    assert "draws from the learned prior" in text
+    assert "cvae_score(pixels)" in text
+    assert not [*(kit / "tflite_micro").glob("prior*")]
+    need("check")
+    shown = make(kit, "check")
+    assert "prior: 0 of 32 values differ" in shown
+    assert "density: 0 of 40 values differ" in shown
+    source = kit / "cvae_model.c"
+    source.write_text(
+        re.sub(r"(prior_\d+_bias\[\d+\] = \{\n\s+)", r"\g<1>1 + ", source.read_text())
+    )
+    failed = subprocess.run(["make", "-C", kit, "check"], capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert re.search("prior: [1-9][0-9]* of 32 values differ", failed.stdout)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-m3", "cortex-m4"])
+def test_a_learned_prior_runs_on_an_emulated_device(
+    cpu: str, prior_copy: Path, tmp_path: Path, run_cli
+) -> None:
+    need("run")
+    assert run_cli("kit", "microcontroller", prior_copy, "--out", tmp_path / "kit").code == 0
+    shown = make(tmp_path / "kit", "run", f"CPU={cpu}")
+    assert "prior: 0 of 32 values differ" in shown
+    assert "density: 0 of 40 values differ" in shown
+    assert re.search(r"score: -\d+\.\d\d nats", shown)
+
+
+def test_a_prior_without_its_density_draws_and_scores_nothing(
+    prior_copy: Path, tmp_path: Path, run_cli
+) -> None:
+    manifest = Bundle.open(prior_copy).manifest
+    kept = tuple(a for a in manifest.artifacts if a.role != "density")
+    write_manifest(prior_copy, manifest._replace(artifacts=kept))
+    kit = tmp_path / "kit"
+    assert run_cli("kit", "microcontroller", prior_copy, "--out", kit).code == 0
+    assert "CVAE_HAS_SCORE 0" in (kit / "cvae_model.h").read_text()
+    assert "cvae_score(pixels)" not in (kit / "README.md").read_text()
+    need("check")
+    assert "prior: 0 of 32 values differ" in make(kit, "check")
+    (kit / "use.c").write_text(
+        '#include "cvae_sample.h"\nfloat f(void) { return cvae_score(0); }\n'
+    )
+    command = ["cc", "-Werror", "-c", "use.c"]
+    assert b"cvae_score" in subprocess.run(command, cwd=kit, capture_output=True).stderr
+
+
+def test_a_priors_operator_without_a_kernel_is_named(
+    prior_copy: Path, tmp_path: Path, run_cli
+) -> None:
+    from cvae_edge.guard.flatbuffers import Table
+
+    file = prior_copy / "prior.tflite"
+    content = bytearray(file.read_bytes())
+    for table in Table.root(memoryview(bytes(content))).tables(1):
+        if table.number(0, "b") == 47:  # EXP
+            for place in filter(None, (table._place(0), table._place(3))):
+                content[place] = 8
+    file.write_bytes(content)
+    manifest = Bundle.open(prior_copy).manifest
+    sha256 = hashlib.sha256(content).hexdigest()
+    artifacts = tuple(
+        a._replace(sha256=sha256) if a.file == file.name else a for a in manifest.artifacts
+    )
+    write_manifest(prior_copy, manifest._replace(artifacts=artifacts))
+    refused = run_cli("kit", "microcontroller", prior_copy, "--out", tmp_path / "kit")
+    assert refused.code == 2
+    assert "the prior's TFLite file cannot be made into C: FLOOR of floats" in refused.err
+
+
+def test_an_encoder_alone_takes_no_prior(prior_copy: Path) -> None:
+    manifest = Bundle.open(prior_copy).manifest
+    for roles, wanted in ((("decoder",), ["encoder"]), (("encoder",), ["decoder", "prior"])):
+        kept = tuple(a for a in manifest.artifacts if a.role not in roles)
+        assert [a.role for a in files_of_c(manifest._replace(artifacts=kept))] == wanted
 
 
 @pytest.mark.parametrize(("role", "other"), [("decoder", "encoder"), ("encoder", "decoder")])

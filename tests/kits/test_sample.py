@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from compiled import MACHINES, STRICT
+from compiled import MACHINES, Run, sample_program
 
 from cvae_edge import noise
 from cvae_edge.bundle import Bundle
 from cvae_edge.c.emulate import emulate
+from cvae_edge.c.files import files_of_c
 from cvae_edge.c.integers import dequantized, quantized
-from cvae_edge.c.model import HEADER, SOURCE, write_c
 from cvae_edge.c.simplify import simplify
 from cvae_edge.c.tflite_graph import read_graph
 from cvae_edge.codec import Codec
 from cvae_edge.elbo import mean_bounds, reparameterize
 from cvae_edge.images import to_pixels
-from cvae_edge.kits.folder import read_sources
 from cvae_edge.likelihoods import make_likelihood
 from cvae_edge.manifest import Manifest
 from cvae_edge.preprocess import prepare
+from cvae_edge.runtime.evaluate import open_codec
 from cvae_edge.sigmoid import sigmoid
 
 TINY = Path(__file__).parents[1] / "data" / "tiny"
-SAMPLE = Path(__file__).with_name("sample.c")
 MACHINE = MACHINES["gcc"]
 if MACHINE.missing():
     pytest.skip(f"{MACHINE.missing()} is not installed", allow_module_level=True)
 
-Run = Callable[..., np.ndarray]
 LIKELIHOODS = {
     "bernoulli": ((), "threshold"),
     "gaussian": ((0.11,), "none"),
@@ -73,29 +70,10 @@ def codec(manifest: Manifest, contents: dict[str, bytes]) -> Codec:
     return Codec(graph("encoder"), graph("decoder"))
 
 
-def built(folder: Path, manifest: Manifest, contents: dict[str, bytes]) -> Run:
-    model = write_c(manifest, contents)
-    for name, content in read_sources("c").items():
-        (folder / name).write_bytes(content)
-    (folder / SOURCE).write_text(model.source)
-    (folder / HEADER).write_text(model.header)
-    command = [*MACHINE.compiler, *STRICT, f"-I{folder}", "-o", folder / "sample", SAMPLE]
-    subprocess.run([*command, *folder.glob("cvae_*.c"), "-lm"], check=True)
-
-    def run(*arguments: object, images: np.ndarray | None = None) -> np.ndarray:
-        if images is not None:
-            (folder / "images.bin").write_bytes(images.tobytes())
-        words = ["./sample", *map(str, arguments)]
-        shown = subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
-        return np.array([[float(v) for v in line.split()] for line in shown.splitlines()])
-
-    return run
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     bundle = tiny()
-    return built(tmp_path_factory.mktemp("sample"), bundle.manifest, files(bundle))
+    return sample_program(tmp_path_factory.mktemp("sample"), bundle.manifest, files(bundle))
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +133,7 @@ def test_scores_are_pythons(name: str, images: np.ndarray, tmp_path: Path) -> No
     contents = files(bundle)
     x = prepare(images, binarize)
     wanted = mean_bounds(codec(manifest, contents), x, manifest.likelihood)["elbo_at_mean"]
-    got = built(tmp_path, manifest, contents)("score", 0, 0, images=images)[:, 0]
+    got = sample_program(tmp_path, manifest, contents)("score", 0, 0, images=images)[:, 0]
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
 
@@ -167,3 +145,43 @@ def test_scores_are_those_of_the_int8_file_in_litert(run: Run, images: np.ndarra
     got = run("score", 0, 0, images=images)[:, 0]
     # Its kernels for this processor round otherwise than the reference kernels.
     np.testing.assert_allclose(got, model.score(images), rtol=0.01)
+
+
+@pytest.fixture(scope="module")
+def flow(prior_bundle: Path) -> Bundle:
+    return Bundle.open(prior_bundle)
+
+
+@pytest.fixture(scope="module")
+def run_flow(flow: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    contents = {a.role: flow.read(a) for a in files_of_c(flow.manifest)}
+    assert [*contents] == ["encoder", "decoder", "prior", "density"]
+    return sample_program(tmp_path_factory.mktemp("flow"), flow.manifest, contents)
+
+
+def test_images_are_drawn_from_the_learned_prior(run_flow: Run, flow: Bundle) -> None:
+    eps = np.concatenate([noise.standard_normal(1, 4, seed, 3) for seed in range(200)])
+    z = run_flow("draw", 0, 3, 200).astype(np.float32)
+    np.testing.assert_allclose(z, open_codec(flow).draw(eps), rtol=0, atol=1e-4)
+    assert np.abs(z - eps).max() > 0.5
+    wanted = to_pixels(sigmoid(codec(flow.manifest, files(flow)).decode(z)))
+    np.testing.assert_array_equal(run_flow("generate", 0, 3, 200), wanted.reshape(200, -1))
+
+
+def test_scores_are_with_the_learned_prior(
+    run_flow: Run, run: Run, flow: Bundle, images: np.ndarray
+) -> None:
+    halves, prior = codec(flow.manifest, files(flow)), open_codec(flow)
+    python = Codec(halves.encoder, halves.decoder, prior.prior, prior.density)
+    x = prepare(images, "threshold")
+    wanted = mean_bounds(python, x, flow.manifest.likelihood)["elbo_at_mean"]
+    got = run_flow("score", 0, 0, images=images)[:, 0]
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-3)
+    assert np.abs(got - run("score", 0, 0, images=images)[:, 0]).min() > 0.05
+
+
+def test_posteriors_and_reconstructions_take_no_notice_of_the_prior(
+    run_flow: Run, run: Run, images: np.ndarray
+) -> None:
+    for words in (("encode", 0, 0), ("reconstruct", 3, 4)):
+        np.testing.assert_array_equal(run_flow(*words, images=images), run(*words, images=images))

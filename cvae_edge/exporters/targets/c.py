@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from cvae_edge.c.files import HALVES, files_of_c
 from cvae_edge.c.model import HEADER, SOURCE, write_c
 from cvae_edge.exporters.targets.target import Derivation, Derived
 from cvae_edge.kits.folder import read_sources
 from cvae_edge.manifest import Artifact, Manifest
 
-_ROLES = ("encoder", "decoder")  # of the files that one source holds
-
 
 def derive(manifest: Manifest, files: Mapping[str, bytes]) -> Derived:
-    """Write the int8 files of a bundle as C, beside the sources that it calls.
+    """Write the int8 files of a bundle and its prior as C, beside the sources that it calls.
 
     Args:
         manifest: with the artifacts that are in the bundle until now.
@@ -23,10 +22,8 @@ def derive(manifest: Manifest, files: Mapping[str, bytes]) -> Derived:
     Raises:
         BundleError: there is no int8 TFLite file, or one has an operator that C has no kernel for.
     """
-    taken = [
-        a for a in manifest.artifacts
-        if (a.format, a.precision) == ("tflite", "int8") and a.role in _ROLES
-    ]  # fmt: skip
+    taken = files_of_c(manifest)
+    halves = [a for a in taken if a.role in HALVES]
     model = write_c(manifest, {a.role: files[a.file] for a in taken})
     content = model.source.encode()
     artifact = Artifact(
@@ -34,9 +31,9 @@ def derive(manifest: Manifest, files: Mapping[str, bytes]) -> Derived:
         format="c",
         role="codec",
         precision="int8",
-        lowering=next((a.lowering for a in taken if a.lowering), None),
-        inputs=tuple(t for a in taken for t in a.inputs),
-        outputs=tuple(t for a in taken for t in a.outputs),
+        lowering=next((a.lowering for a in halves if a.lowering), None),
+        inputs=tuple(t for a in halves for t in a.inputs),
+        outputs=tuple(t for a in halves for t in a.outputs),
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         report={
