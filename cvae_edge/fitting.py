@@ -77,16 +77,9 @@ def fit_images(
 
 
 def fit_part(
-    name: str,
-    images: NDArray[Any],
-    pixels: Pixels,
-    option: str | None = None,
-    masks: bool = False,
+    name: str, images: NDArray[Any], pixels: Pixels, option: str | None = None
 ) -> tuple[NDArray[Any], bool]:
     """Make a part of a set what ``pixels`` describes; see ``fit_images``.
-
-    Args:
-        masks: the whole set holds masks: ``is_bright`` for no part of it.
 
     Returns:
         The images, and whether some are transparent and blank on the background.
@@ -96,8 +89,7 @@ def fit_part(
     """
     if option is not None:
         _check_size(name, images, pixels, option)
-    mask = whiten_mask(images) if masks else None
-    fitted = _fit_part(images if mask is None else mask, pixels)
+    fitted = _fit_part(images, pixels)
     return fitted, _is_blank(images, fitted)
 
 

@@ -20,6 +20,7 @@ from cvae_edge.cli.device import (
     counter,
     load,
     read,
+    streaming,
 )
 from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, print_table, say
 from cvae_edge.model_config import require
@@ -57,7 +58,10 @@ def score(
     High is anomalous; with a monitor, above 1. Exits with 1 if an image is anomalous.
     """
     model = load(bundle, precision, format, threads, provider, trust, prior=prior)
-    from cvae_edge.runtime.scores import fit_threshold, judge_images, score_images, write_scores
+    import numpy as np
+
+    from cvae_edge.fitting import Fitted
+    from cvae_edge.runtime.scores import fit_threshold, judge_stream, score_images, write_scores
 
     require(
         (percentile is None) == (reference is None) and None in (threshold, percentile),
@@ -71,22 +75,24 @@ def score(
     )
     pixels = model.manifest.pixels
     if reference is not None and percentile is not None:
-        normal = read([reference], pixels, resize, skip_broken=True).images
-        threshold = fit_threshold(model.score(normal, samples, seed), percentile)
-    if heatmaps is not None or (threshold is None and model.manifest.monitor is not None):
-        shape = model.monitor.settings.image_shape
-        named = read(images, pixels._replace(image_shape=shape), resize, skip_broken=True)
-        scores = judge_images(model, named, samples, seed, heatmaps, with_boxes=json)
-    else:
-        named = read(images, pixels, resize, skip_broken=True)
-        scores = score_images(model, named, samples, seed, threshold)
+        with streaming("scoring the reference", [reference], pixels, resize) as stream:
+            normal = [model.score(Fitted(named.images), samples, seed) for named in stream]
+        threshold = fit_threshold(np.concatenate(normal), percentile)
+    monitored = heatmaps is not None or (threshold is None and model.manifest.monitor is not None)
+    if monitored:
+        pixels = pixels._replace(image_shape=model.monitor.settings.image_shape)
+    with streaming("scoring", images, pixels, resize) as stream:
+        if monitored:
+            chunks = judge_stream(model, stream, samples, seed, heatmaps, with_boxes=json)
+        else:
+            chunks = (score_images(model, named, samples, seed, threshold) for named in stream)
+        csv = None if json and out == "-" else out
+        scores = write_scores(csv, chunks, stream.inputs(), keep_rows=json)
     if json:
         print_json(scores.to_dict())
-    if not json or out != "-":
-        write_scores(out, scores, named.files)
-    if not json:
-        monitored = "1 is the monitor's threshold; bounds" if scores.threshold == 1 else "Scores"
-        say(f"{monitored} are in {scores.unit}.", err=out == "-")
+    else:
+        what = "1 is the monitor's threshold; bounds" if monitored else "Scores"
+        say(f"{what} are in {scores.unit}.", err=out == "-")
     raise typer.Exit(1 if scores.anomalies else 0)
 
 
@@ -118,7 +124,7 @@ def monitor(
         _report(bundle, report, out, precision, format, trust, json)
         return
     from cvae_edge.monitor.rates import check_rate
-    from cvae_edge.runtime.inputs import first_shape
+    from cvae_edge.runtime.inputs import ImageStream
     from cvae_edge.runtime.monitoring import fit_bundle
     from cvae_edge.runtime.source import open_bundle
 
@@ -126,7 +132,7 @@ def monitor(
     sources = good or []
     pixels = open_bundle(bundle, trust).manifest.pixels
     if windows:
-        pixels = pixels._replace(image_shape=first_shape(sources, pixels))
+        pixels = pixels._replace(image_shape=ImageStream(sources, pixels).first_shape())
     named = read(sources, pixels, resize, skip_broken=True)
     with counter("fitting") as count:
         fitted = fit_bundle(

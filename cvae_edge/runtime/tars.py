@@ -65,7 +65,7 @@ class _Bounded:
 
     def __init__(self, packed: IO[bytes], is_packed: bool) -> None:
         self._packed = packed
-        self._file: IO[bytes] = gzip.open(packed) if is_packed else packed
+        self._file: IO[bytes] = gzip.GzipFile(fileobj=packed) if is_packed else packed
         self._is_packed = is_packed
         self.header = _MAX_HEADER  # bytes that the next one may have
         self.last = b""  # what was read last
