@@ -43,24 +43,28 @@ def walk_images(folder: Path) -> Iterator[str]:
 
 
 def _walk(folder: str, place: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    here = os.path.join(folder, place)
+    names, folders = [], set()
     try:
-        status = os.stat(os.path.join(folder, place))
+        status = os.stat(here)
         key = (status.st_dev, status.st_ino)
         if key in seen:
             return
         seen.add(key)
-        names, folders = [], set()
-        with os.scandir(os.path.join(folder, place)) as entries:
+        with os.scandir(here) as entries:
             for entry in entries:
-                if not _hidden(entry.name) and _is(entry.is_dir):
-                    folders.add(entry.name)
-                    names.append(entry.name)
-                elif is_image_name(entry.name) and _is(entry.is_file):
-                    names.append(entry.name)
+                name = entry.name
+                if _hidden(name):
+                    continue
+                if _is(entry.is_dir):
+                    folders.add(name)
+                    names.append(name)
+                elif name.lower().endswith(SUFFIXES) and _is(entry.is_file):
+                    names.append(name)
     except OSError:  # nobody may look into it
         return
     for name in sorted(names, key=os.path.normcase):
-        path = os.path.join(place, name)
+        path = os.path.join(place, name) if place else name
         if name in folders:
             yield from _walk(folder, path, seen)
         else:
@@ -135,7 +139,7 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Any]:
     try:
         # Opened here, for Pillow leaves a file open that it fails on.
         file = source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source)
-        with file as content, _strictness:
+        with file as content, strictness:
             yield Image.open(content, formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise DataError(
@@ -177,7 +181,7 @@ class _Strictness:
                 self._filters.__exit__(None, None, None)
 
 
-_strictness = _Strictness()
+strictness = _Strictness()  # whoever reads many images enters it once for all
 
 
 def _orientation(image: Any) -> int:

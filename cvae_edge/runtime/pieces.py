@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cvae_edge.array_files import ArrayFile
 from cvae_edge.errors import DataError
 from cvae_edge.fitting import fit_part, whiten_mask
-from cvae_edge.image_files import read_image
+from cvae_edge.image_files import read_image, strictness
 from cvae_edge.images import check_images
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.arguments import as_batch, is_one
@@ -121,7 +121,8 @@ class PieceReader:
         """
 
         def read_all(group: Sequence[Piece]) -> list[Images]:
-            return [self._read_one(piece, masks, strict) for piece in group]
+            with strictness:
+                return [self._read_one(piece, masks, strict) for piece in group]
 
         if strict:
             yield from (self._read_one(piece, masks, strict) for piece in pieces)

@@ -6,7 +6,7 @@ import gzip
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from cvae_edge.errors import DataError
 from cvae_edge.image_files import is_image_name
@@ -14,15 +14,9 @@ from cvae_edge.regular_files import open_regular
 from cvae_edge.untrusted import leads_out
 from cvae_edge.zips import check_expansion
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _MAX_HEADER, _MAX_IMAGE = 1 << 20, 1 << 28  # bytes
 _CHUNK = 1 << 20
 _END = bytes(tarfile.BLOCKSIZE)  # follows the last file
-
-
-def is_tar(name: str) -> bool:
-    """Whether a file is an archive, by the ending of its name."""
-    return name.lower().endswith(SUFFIXES)
 
 
 def read_tar(name: str) -> Iterator[tuple[str, bytes]]:
@@ -65,31 +59,33 @@ class _Bounded:
 
     def __init__(self, packed: IO[bytes], is_packed: bool) -> None:
         self._packed = packed
-        self._file: IO[bytes] = gzip.GzipFile(fileobj=packed) if is_packed else packed
+        self._file: Any = gzip.GzipFile(fileobj=packed) if is_packed else packed
         self._is_packed = is_packed
         self.header = _MAX_HEADER  # bytes that the next one may have
         self.last = b""  # what was read last
 
     def tell(self) -> int:
         """Return the position in the unpacked bytes."""
-        return self._file.tell()
+        position: int = self._file.tell()
+        return position
 
     def seek(self, position: int) -> int:
         """Go to a position; of packed bytes it has to unpack those before it."""
         if not self._is_packed or position < self._file.tell():
-            return self._file.seek(position)
+            self._file.seek(position)
+            return position
         while (here := self._file.tell()) < position:
             check_expansion(here, self._packed.tell())
             if not self._file.read(min(_CHUNK, position - here)):
                 break
-        return self._file.tell()
+        return self.tell()
 
     def read(self, size: int) -> bytes:
         """Read a part of a header."""
         if size > self.header:
             raise ValueError("it holds an absurdly long header")
         self.header -= size
-        self.last = self._file.read(size)
+        self.last = bytes(self._file.read(size))
         return self.last
 
     def member(self, position: int, size: int) -> bytes:
