@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 from cvae_edge.errors import DataError
@@ -29,10 +29,12 @@ def read_tar(name: str) -> Iterator[tuple[str, bytes]]:
             than 256 MB, or would unpack to an absurd size.
     """
     try:
-        with open_regular(Path(name)) as packed:
-            yield from _images(packed, name.lower().endswith("z"))
+        packed = open_regular(name)
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
+        raise DataError(f"{name} cannot be read: {error.strerror}") from error
+    try:
+        with packed:
+            yield from _images(packed, name.lower().endswith("z"))
     except Exception as error:  # a parser of anyone's bytes may raise anything
         raise DataError(f"{name} is no readable archive: {error}") from error
 
@@ -52,6 +54,7 @@ def _images(packed: IO[bytes], is_packed: bool) -> Iterator[tuple[str, bytes]]:
             content.header = _MAX_HEADER
     if content.last != _END:
         raise ValueError("it is cut short or damaged")
+    content.finish()
 
 
 class _Bounded:
@@ -87,6 +90,11 @@ class _Bounded:
         self.header -= size
         self.last = bytes(self._file.read(size))
         return self.last
+
+    def finish(self) -> None:
+        """Unpack the rest, which ends in a checksum."""
+        while self._is_packed and self._file.read(_CHUNK):
+            check_expansion(self.tell(), self._packed.tell())
 
     def member(self, position: int, size: int) -> bytes:
         """Return the bytes of a file."""
