@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar, say
+from cvae_edge.cli.output import TRUST, print_json, progress_bar, say
+from cvae_edge.cli.subject import ALSO, BUNDLE, SUBJECT, one_bundle
 from cvae_edge.model_config import require
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import known_formats, known_providers
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from cvae_edge.runtime.inputs import ImageStream, NamedImages
     from cvae_edge.runtime.model import EdgeCVAE
 
-BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
 IMAGES = typer.Argument(help="Images, folders or .tar files of them, .npy or .npz, or - for stdin.")
 SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
 PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
@@ -41,7 +41,8 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     n: int = typer.Option(64, "-n", help="How many images."),
     seed: int = SEED,
     start: int = typer.Option(0, help="Index of the first image in the seed's stream."),
@@ -56,6 +57,7 @@ def generate(
     json: bool = JSON,
 ) -> None:
     """Draw images from the prior: the decoder's pictures of its latents."""
+    bundle = one_bundle(subject, bundle)
     model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_batches
 

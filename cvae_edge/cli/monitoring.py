@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.device import (
-    BUNDLE,
     FORMAT,
     IMAGES,
     JSON,
@@ -22,7 +21,8 @@ from cvae_edge.cli.device import (
     read,
     streaming,
 )
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, print_table, say
+from cvae_edge.cli.output import TRUST, print_json, print_table, say
+from cvae_edge.cli.subject import ALSO, BUNDLE, SUBJECT, one_bundle
 from cvae_edge.model_config import require
 
 
@@ -97,7 +97,8 @@ def score(
 
 
 def monitor(
-    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     good: list[str] | None = typer.Option(
         None, help="Images as they should be, which the model was not trained on; or several such."
     ),
@@ -115,6 +116,7 @@ def monitor(
     json: bool = JSON,
 ) -> None:
     """Fit what tells anomalous images, on good ones; or report how a day's scores compare."""
+    bundle = one_bundle(subject, bundle)
     require(
         (good is None) != (report is None),
         "give --good IMAGES to fit a monitor, or --report SCORES.csv",
