@@ -61,7 +61,8 @@ def score(
     import numpy as np
 
     from cvae_edge.fitting import Fitted
-    from cvae_edge.runtime.scores import fit_threshold, judge_stream, score_images, write_scores
+    from cvae_edge.runtime.score_table import write_scores
+    from cvae_edge.runtime.scores import fit_threshold, judge_stream, score_images
 
     require(
         (percentile is None) == (reference is None) and None in (threshold, percentile),

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,6 @@ from cvae_edge.monitor.pictures import Box, boxes, overlay
 from cvae_edge.runtime.inputs import ImageStream, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
 from cvae_edge.runtime.names import output_names, require_apart
-from cvae_edge.runtime.sources import STANDARD
-from cvae_edge.writing import new_file, to_bytes, write_standard
 
 _COLUMNS = ("elbo_at_mean", "elbo", "kl", "reconstruction", "iwae")  # those that there are
 _BATCH = 256  # images whose heat maps are held together
@@ -208,69 +203,3 @@ def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
     """
     require(0 <= percentile <= 100, "percentile must be in [0, 100]", percentile)
     return float(np.percentile(scores, percentile))
-
-
-@dataclass
-class Summary:
-    """What holds for all images that were scored."""
-
-    unit: str = ""
-    threshold: float | None = None
-    anomalies: int = 0
-    images: list[dict[str, Any]] = field(default_factory=list)  # their rows, if asked
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
-
-
-def write_scores(
-    out: str | None,
-    chunks: Iterable[Scores],
-    inputs: Iterable[str] = (),
-    keep_rows: bool = False,
-) -> Summary:
-    """Write a .csv, one line an image, as scores come; - is standard output, None nothing.
-
-    Args:
-        out: the file, which is there when the last line is.
-        chunks: scores of images, at least of one.
-        inputs: files that must not be overwritten.
-        keep_rows: return the rows as well.
-
-    Raises:
-        DataError: ``out`` is one of ``inputs``.
-        OSError: it cannot be written.
-    """
-    summary = Summary()
-    with _text(out, inputs) as write:
-        for number, scores in enumerate(chunks):
-            rows = scores.rows()
-            write(_csv(scores, rows, with_head=number == 0))
-            summary.unit, summary.threshold = scores.unit, scores.threshold
-            summary.anomalies += scores.anomalies
-            summary.images += rows if keep_rows else []
-    return summary
-
-
-def _csv(scores: Scores, rows: list[dict[str, Any]], with_head: bool) -> bytes:
-    text = io.StringIO()
-    asked = [] if scores.threshold is None else ["anomalous"]
-    columns = ["file", "score", *asked, *scores.bounds, "error"]
-    writer = csv.DictWriter(text, columns, "", "ignore", lineterminator="\n")
-    if with_head:
-        writer.writeheader()
-    writer.writerows(rows)
-    return to_bytes(text.getvalue())
-
-
-@contextmanager
-def _text(out: str | None, inputs: Iterable[str]) -> Iterator[Callable[[bytes], object]]:
-    if out is None:
-        yield lambda content: None
-    elif out == STANDARD:
-        yield write_standard
-    else:
-        require_apart([Path(out)], inputs)
-        with new_file(Path(out)) as file:
-            yield file.write
