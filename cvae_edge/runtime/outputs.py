@@ -18,6 +18,8 @@ from cvae_edge.runtime.names import output_names, require_apart
 from cvae_edge.runtime.rows import binary, write_rows
 from cvae_edge.runtime.sources import ARRAYS, STANDARD
 
+_Pairs = Iterator[tuple[NamedImages, NDArray[Any]]]  # images and their reconstructions
+
 
 def check_output(out: str, endings: tuple[str, ...] = ()) -> str:
     """Return array, folder or picture, by the ending of ``out``.
@@ -136,39 +138,51 @@ def write_pairs(
     """
     kind = check_output(out)
     parts = _reconstructed(stream, reconstruct)
-    n = 0
     if kind == "array":
-
-        def rows() -> Iterator[dict[str, NDArray[Any]]]:
-            nonlocal n
-            for named, x_recon in parts:
-                n += len(x_recon)
-                yield {"x_recon": named.in_rows(x_recon)}
-
-        written = write_rows(out, rows(), stream.inputs())
-        return _said(written, out), n
+        return _write_array(out, stream, parts)
     if kind == "folder":
-        paths = [Path(out) / f"{name}.png" for name in output_names(list(stream.paths()))]
-        require_apart(paths, stream.inputs())
-        row = 0
+        n = _write_folder(Path(out), stream, parts)
+    else:
+        n = _write_picture(out, stream, parts)
+    return _said(n, out), n
+
+
+def _write_array(out: str, stream: ImageStream, parts: _Pairs) -> tuple[str, int]:
+    n = 0
+
+    def rows() -> Iterator[dict[str, NDArray[Any]]]:
+        nonlocal n
         for named, x_recon in parts:
-            for i, image in zip(named.kept(), x_recon, strict=True):
-                write_image(paths[row + i], to_pixels(image), durable=False)
-            row, n = row + len(named.names), n + len(x_recon)
-        return _said(n, out), n
+            n += len(x_recon)
+            yield {"x_recon": named.in_rows(x_recon)}
+
+    return _said(write_rows(out, rows(), stream.inputs()), out), n
+
+
+def _write_folder(folder: Path, stream: ImageStream, parts: _Pairs) -> int:
+    paths = [folder / f"{name}.png" for name in output_names(list(stream.paths()))]
+    require_apart(paths, stream.inputs())
+    row = n = 0
+    for named, x_recon in parts:
+        for i, image in zip(named.kept(), x_recon, strict=True):
+            write_image(paths[row + i], to_pixels(image), durable=False)
+        row, n = row + len(named.names), n + len(x_recon)
+    return n
+
+
+def _write_picture(out: str, stream: ImageStream, parts: _Pairs) -> int:
     require_apart([Path(out)], stream.inputs())
     pairs = np.concatenate(
         [np.stack([to_pixels(x.images), to_pixels(x_recon)], axis=1) for x, x_recon in parts]
     )  # (n, 2, h, w, c)
-    n = len(pairs)
-    columns = 2 * -(-int(np.ceil(np.sqrt(2 * n))) // 2)
+    columns = 2 * -(-int(np.ceil(np.sqrt(2 * len(pairs)))) // 2)
     write_images(out, pairs.reshape(-1, *pairs.shape[2:]), columns)
-    return _said(n, out), n
+    return len(pairs)
 
 
 def _reconstructed(
     stream: ImageStream, reconstruct: Callable[[NDArray[Any], int], NDArray[Any]]
-) -> Iterator[tuple[NamedImages, NDArray[Any]]]:
+) -> _Pairs:
     start = 0
     for named in stream:
         yield named, reconstruct(named.images, start)
