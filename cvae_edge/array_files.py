@@ -64,6 +64,26 @@ class ArrayFile:
             what = f"its array {name}" if name else "it"
             raise DataError(f"{what} cannot be read: {error}") from error
 
+    def header(self) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+        """Return the shape of an .npy's array, whether it is in Fortran's order, and its type."""
+        try:
+            size = self._file.seek(0, os.SEEK_END)
+            self._file.seek(0)
+            return _read_header(self._file, size)
+        except Exception as error:  # as above
+            raise DataError(f"it cannot be read: {error}") from error
+
+    def rows(self, low: int, high: int) -> NDArray[Any]:
+        """Return rows of an .npy's array, which is not in Fortran's order, and read no others."""
+        shape, _, dtype = self.header()
+        try:
+            width = math.prod(shape[1:])
+            self._file.seek(low * width * dtype.itemsize, os.SEEK_CUR)
+            values = _fill(self._file, np.empty((high - low) * width, dtype))
+        except Exception as error:  # as above
+            raise DataError(f"it cannot be read: {error}") from error
+        return values.reshape(high - low, *shape[1:])
+
     def read_all(self) -> dict[str, NDArray[Any]]:
         """Return all arrays of an .npz by name."""
         if self._archive is None:
@@ -71,8 +91,8 @@ class ArrayFile:
         return {name: self.read(name) for name in self._entries}
 
 
-def _read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
-    """Read an array from the file's start, if it fills the ``size`` bytes of the file."""
+def _read_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read what an array is, at the file's start, if it fills the ``size`` bytes of the file."""
     version = npy.read_magic(file)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"its .npy version must be 1.0 or 2.0, got {version}")
@@ -80,11 +100,22 @@ def _read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
     shape, fortran_order, dtype = read_header(file)
     if dtype.kind not in _KINDS or not dtype.itemsize:
         raise ValueError(f"it must hold numbers, got {dtype}")
-    count = math.prod(shape)
-    if file.tell() + count * dtype.itemsize != size:
+    if file.tell() + math.prod(shape) * dtype.itemsize != size:
         raise ValueError(f"it must have {size} bytes for its shape {shape} of {dtype}")
+    return shape, fortran_order, dtype
+
+
+def _read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
+    """Read an array from the file's start; see ``_read_header``."""
+    shape, fortran_order, dtype = _read_header(file, size)
     require_memory(size, "the array")
-    values = np.empty(count, dtype)
+    values = _fill(file, np.empty(math.prod(shape), dtype))
+    file.read(1)  # at a zip entry's end its checksum is compared
+    return values.reshape(shape[::-1]).T if fortran_order else values.reshape(shape)
+
+
+def _fill(file: IO[bytes], values: NDArray[Any]) -> NDArray[Any]:
+    """Read an array's bytes into it."""
     places = memoryview(values.view(np.uint8))  # type: ignore[arg-type] # numpy 1.26's stubs
     done = 0
     while done < len(places):
@@ -93,5 +124,4 @@ def _read_npy(file: IO[bytes], size: int) -> NDArray[Any]:
             raise ValueError("it is cut short")
         places[done : done + len(part)] = part
         done += len(part)
-    file.read(1)  # at a zip entry's end its checksum is compared
-    return values.reshape(shape[::-1]).T if fortran_order else values.reshape(shape)
+    return values

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,13 @@ from cvae_edge.preprocess import Pixels, to_float
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
 _INTEGER_BITS = (8, 12, 15, 16, 31, 32)  # that float32 values may have been scaled from
 _LEAST = [np.float32(1 / (2.0**bits - 1)) for bits in _INTEGER_BITS]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Images that a reader made what a model takes, which takes them as they are."""
+
+    images: NDArray[Any]  # (n, h, w, c), uint8 or float32
 
 
 def fit_images(
@@ -49,26 +57,45 @@ def fit_images(
     blank: list[str] = []
     bright = False
     for name, images in parts:
-        if option is not None:
-            _check_size(name, images, pixels, option)
+        one, is_blank = fit_part(name, images, pixels, option)
         mask = None if bright else whiten_mask(images)
         if mask is not None:
             masks[len(fitted)] = _fit_part(mask, pixels)
         elif _colours(images).any():
             bright = True
         names.append(name)
-        fitted.append(_fit_part(images, pixels))
-        if _is_blank(images, fitted[-1]):
+        fitted.append(one)
+        if is_blank:
             blank.append(name)
     if blank:
-        _warn(
-            f"{_listed(blank)} cannot be seen on the background {pixels.background}: give another"
-        )
+        warn_of_blanks(listed(blank[0], len(blank)), pixels)
     if masks and not bright:
-        warn_of_masks(_listed([names[i] for i in masks]))
+        warn_of_masks(listed(names[next(iter(masks))], len(masks)))
         fitted = [masks.get(i, images) for i, images in enumerate(fitted)]
     mixed = len({images.dtype for images in fitted}) > 1
     return [to_float(images) for images in fitted] if mixed else fitted
+
+
+def fit_part(
+    name: str, images: NDArray[Any], pixels: Pixels, option: str | None = None
+) -> tuple[NDArray[Any], bool]:
+    """Make a part of a set what ``pixels`` describes; see ``fit_images``.
+
+    Returns:
+        The images, and whether some are transparent and blank on the background.
+
+    Raises:
+        DataError: they have another size, and ``option`` is not given.
+    """
+    if option is not None:
+        _check_size(name, images, pixels, option)
+    fitted = _fit_part(images, pixels)
+    return fitted, _is_blank(images, fitted)
+
+
+def is_bright(images: NDArray[Any]) -> bool:
+    """Whether images are neither masks nor black, so that their set is none of masks."""
+    return bool(_colours(images).any()) and whiten_mask(images) is None
 
 
 def whiten_mask(images: NDArray[Any]) -> NDArray[Any] | None:
@@ -91,6 +118,11 @@ def whiten_mask(images: NDArray[Any]) -> NDArray[Any] | None:
 def warn_of_masks(what: str) -> None:
     """Say that ``what`` was taken for masks."""
     _warn(f"{what} hold only 0 and 1, which is taken for black and white")
+
+
+def warn_of_blanks(what: str, pixels: Pixels) -> None:
+    """Say that nothing is to be seen of ``what``."""
+    _warn(f"{what} cannot be seen on the background {pixels.background}: give another")
 
 
 def fit_image(image: NDArray[Any], pixels: Pixels) -> NDArray[Any]:
@@ -210,8 +242,9 @@ def _ground(background: str, channels: int) -> NDArray[np.float32]:
     return rgb if channels == 3 else (rgb * _LUMA).sum(keepdims=True)
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+def listed(first: str, n: int) -> str:
+    """Return words for ``n`` things, by the first one's name."""
+    return first if n == 1 else f"{first} and {n - 1} more"
 
 
 def _warn(message: str) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,21 +28,59 @@ _STEPS = {2: (1, -1), 3: (-1, -1), 4: (-1, 1), 5: (1, 1), 6: (1, -1), 7: (-1, -1
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the images below ``folder``, by path.
+    """Return the images below ``folder``, by path; see ``walk_images``."""
+    return [folder / path for path in walk_images(folder)]
+
+
+def walk_images(folder: Path) -> Iterator[str]:
+    """Give the paths of the images below ``folder``, within it and in order.
 
     Hidden files and folders are passed over. Linked folders are followed, and a folder that is
-    reached in several ways is taken once.
+    reached in several ways is taken once. No more than one folder's names are held at a time, and
+    those of the folders around it.
     """
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        status = os.stat(place)
+    return _walk(str(folder), "", set())
+
+
+def _walk(folder: str, place: str, seen: set[tuple[int, int]]) -> Iterator[str]:
+    here = os.path.join(folder, place)
+    names, folders = [], set()
+    try:
+        status = os.stat(here)
         key = (status.st_dev, status.st_ino)
-        folders[:] = () if key in seen else sorted(name for name in folders if not _hidden(name))
-        if key not in seen:
-            paths = (Path(place, name) for name in names if not _hidden(name))
-            found += [p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file()]
+        if key in seen:
+            return
         seen.add(key)
-    return sorted(found)
+        with os.scandir(here) as entries:
+            for entry in entries:
+                name = entry.name
+                if _hidden(name):
+                    continue
+                if _is(entry.is_dir):
+                    folders.add(name)
+                    names.append(name)
+                elif name.lower().endswith(SUFFIXES) and _is(entry.is_file):
+                    names.append(name)
+    except OSError:  # nobody may look into it
+        return
+    for name in sorted(names, key=os.path.normcase):
+        path = os.path.join(place, name) if place else name
+        if name in folders:
+            yield from _walk(folder, path, seen)
+        else:
+            yield path
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    try:
+        return kind()
+    except OSError:  # a link that leads in a circle
+        return False
+
+
+def is_image_name(path: str) -> bool:
+    """Whether a file is an image by its name, and no part of its path is hidden."""
+    return path.lower().endswith(SUFFIXES) and not any(map(_hidden, path.split("/")))
 
 
 def require_few_broken(broken: Sequence[str], total: int) -> None:
@@ -100,10 +139,7 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Any]:
     try:
         # Opened here, for Pillow leaves a file open that it fails on.
         file = source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source)
-        with file as content, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF entries and the like
-            # A few bytes can ask for gigabytes: Pillow warns from 89 million pixels on.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with file as content, strictness:
             yield Image.open(content, formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise DataError(
@@ -111,6 +147,41 @@ def _opened(source: Path | IO[bytes]) -> Iterator[Any]:
         ) from error
     except Exception as error:  # Pillow's readers raise whatever comes up
         raise DataError(f"{name}not a readable image: {error}") from error
+
+
+class _Strictness:
+    """What Pillow warns of is an error or nothing, while any thread reads.
+
+    The filters of warnings belong to the process: the first thread sets them, the last one sets
+    them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._readers = threading.Lock(), 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        from PIL import Image
+
+        with self._lock:
+            self._readers += 1
+            if self._readers > 1:
+                return
+            self._filters = warnings.catch_warnings()
+            self._filters.__enter__()
+            # Damaged EXIF entries and the like.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            # A few bytes can ask for gigabytes: Pillow warns from 89 million pixels on.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if not self._readers:
+                self._filters.__exit__(None, None, None)
+
+
+strictness = _Strictness()  # whoever reads many images enters it once for all
 
 
 def _orientation(image: Any) -> int:

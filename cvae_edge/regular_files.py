@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 
-def open_regular(path: Path, most: int | None = None) -> IO[bytes]:
+def open_regular(path: Path | str, most: int | None = None) -> IO[bytes]:
     """Open a regular file for reading.
 
     A pipe or a device would keep its reader waiting, or never end.

@@ -114,6 +114,11 @@ def check_sha256(value: object) -> None:
     )
 
 
+def leads_out(path: str) -> bool:
+    """Whether a path in an archive, with / between its parts, leads out of where it is unpacked."""
+    return path.startswith("/") or path[1:2] == ":" or ".." in path.split("/")
+
+
 def check_file_name(value: object, taken: str) -> None:
     """Refuse a name that leads out of the bundle's own folder or to a hidden file, or is taken."""
     check(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.cli.output import (
-    BUNDLE_HELP,
     print_error,
     print_json,
     print_table,
     progress_bar,
     say,
 )
+from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
 from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import require
 from cvae_edge.runtime.engines import known_providers
@@ -34,7 +34,8 @@ def register(app: typer.Typer) -> None:
 
 
 def benchmark(
-    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     role: str = typer.Option(
         "decoder",
         help="decoder (latents to images), encoder (images to latents), reconstruct (both), or "
@@ -54,6 +55,7 @@ def benchmark(
     out: Path | None = typer.Option(None, help="A folder for results.json, report.md and plots."),
 ) -> None:
     """Measure every file on this machine, and say which to ship and what it costs."""
+    bundle = one_bundle(subject, bundle)
     request = _request(role, batch, threads, provider, min_seconds)
     if out is not None:
         require(not out.exists() or out.is_dir(), "--out must be a folder", f"the file {out}")

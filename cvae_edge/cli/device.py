@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar, say
+from cvae_edge.cli.output import TRUST, print_json, progress_bar, say
+from cvae_edge.cli.subject import ALSO, BUNDLE, SUBJECT, one_bundle
 from cvae_edge.model_config import require
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import known_formats, known_providers
 
 if TYPE_CHECKING:
     from cvae_edge.preprocess import Pixels
-    from cvae_edge.runtime.inputs import NamedImages
+    from cvae_edge.runtime.inputs import ImageStream, NamedImages
     from cvae_edge.runtime.model import EdgeCVAE
 
-BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
-IMAGES = typer.Argument(help="Images, folders of them, .npy or .npz files, or - for stdin.")
+IMAGES = typer.Argument(help="Images, folders or .tar files of them, .npy or .npz, or - for stdin.")
 SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
 PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
 FORMAT = typer.Option("auto", help=f"{', '.join(known_formats())}, or auto.")
@@ -41,7 +41,8 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     n: int = typer.Option(64, "-n", help="How many images."),
     seed: int = SEED,
     start: int = typer.Option(0, help="Index of the first image in the seed's stream."),
@@ -56,6 +57,7 @@ def generate(
     json: bool = JSON,
 ) -> None:
     """Draw images from the prior: the decoder's pictures of its latents."""
+    bundle = one_bundle(subject, bundle)
     model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_batches
 
@@ -78,13 +80,18 @@ def encode(
 ) -> None:
     """Encode images to the mean and log-variance of their latents."""
     model = load(bundle, precision, format, threads, provider, trust, out, json, (".npz",))
-    from cvae_edge.runtime.outputs import write_arrays
+    from cvae_edge.fitting import Fitted
+    from cvae_edge.runtime.rows import write_rows
 
-    named = read(images, model.manifest.pixels, resize, skip_broken=True)
-    posterior = model.encode(named.images)._asdict()
-    rows = {name: named.in_rows(values) for name, values in posterior.items()}
-    write_arrays(out, inputs=named.files, **rows)
-    n = len(named.names)
+    with streaming("encoding", images, model.manifest.pixels, resize) as stream:
+        parts = (
+            {
+                name: x.in_rows(rows)
+                for name, rows in model.encode(Fitted(x.images))._asdict().items()
+            }
+            for x in stream
+        )
+        n = write_rows(out, parts, stream.inputs())
     _report(f"{n} posteriors in {out}", json, out, images=n, model=str(model))
 
 
@@ -126,12 +133,14 @@ def reconstruct(
 ) -> None:
     """Encode images and decode them again; a picture shows both, side by side."""
     model = load(bundle, precision, format, threads, provider, trust, out, json)
+    from cvae_edge.fitting import Fitted
     from cvae_edge.runtime.outputs import write_pairs
 
-    named = read(images, model.manifest.pixels, resize, skip_broken=True)
-    x_recon = model.reconstruct(named.images, seed, sample=not mean)
-    done = write_pairs(out, named, x_recon)
-    _report(done, json, out, images=len(x_recon), seed=seed, model=str(model))
+    with streaming("reconstructing", images, model.manifest.pixels, resize) as stream:
+        done, n = write_pairs(
+            out, stream, lambda x, start: model.reconstruct(Fitted(x), seed, not mean, start)
+        )
+    _report(done, json, out, images=n, seed=seed, model=str(model))
 
 
 def interpolate(
@@ -153,11 +162,12 @@ def interpolate(
     """Decode the latents on the way from one image to another, a row each pair."""
     model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_images
+    from cvae_edge.runtime.sources import Sources
 
     a, b = (read([name], model.manifest.pixels, resize) for name in (first, second))
     rows = model.interpolate(a.images, b.images, steps, path)  # type: ignore[arg-type] # checked there
     x_recon = rows.reshape(-1, *model.image_shape)
-    done = write_images(out, x_recon, columns=steps, inputs=[*a.files, *b.files])
+    done = write_images(out, x_recon, columns=steps, inputs=Sources([first, second]).inputs())
     _report(done, json, out, images=len(rows), steps=steps, path=path, model=str(model))
 
 
@@ -204,11 +214,22 @@ def read(
 
 
 @contextmanager
+def streaming(what: str, sources: list[str], pixels: Pixels, resize: bool) -> Iterator[ImageStream]:
+    """Give images some at a time, with a bar and without those that are broken."""
+    from cvae_edge.runtime.inputs import ImageStream
+
+    with counter(what) as count:
+        yield ImageStream(sources, pixels, resize, count, skip_broken=True)
+
+
+@contextmanager
 def counter(what: str) -> Iterator[Any]:
     """Give a function of (done, total) that moves a bar."""
     with progress_bar() as bar:
         task = bar.add_task(what, total=None, note="")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(
+            task, completed=done, total=total, note="" if total else f"{done} files"
+        )
 
 
 def _report(done: str, json: bool, out: str, **facts: Any) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import TRUST, print_json, print_table, progress_bar
+from cvae_edge.cli.subject import ALSO, one_bundle
 from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    target: Path = typer.Argument(Path("runs/mnist"), help="A run folder or a bundle."),
+    subject: Path | None = typer.Argument(
+        None, metavar="[RUN_OR_BUNDLE]", help="A run folder or a bundle; by default runs/mnist."
+    ),
+    bundle: Path | None = ALSO,
     samples: int = typer.Option(1, help="Draws an image: k of the importance-weighted bound."),
     seed: int = typer.Option(0, help="Stream of the noise."),
     format: str = typer.Option("onnx", help="Of a bundle: onnx or tflite."),
@@ -36,6 +40,7 @@ def evaluate(
     from cvae_edge.likelihoods import unit
     from cvae_edge.manifest import MANIFEST
 
+    target = one_bundle(subject, bundle) or Path("runs/mnist")
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None, note="")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, progress_bar
+from cvae_edge.cli.output import TRUST, print_json, progress_bar
+from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
 from cvae_edge.cli.training import DEFAULT_RUN
 from cvae_edge.quiet import quiet
 
@@ -89,7 +90,8 @@ def export(
 
 
 def verify(
-    target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     threads: int | None = typer.Option(None, help="Threads of the runtime."),
     provider: str = typer.Option("cpu", help="What files run on: cpu, cuda, openvino, ..."),
     trust: bool = TRUST,
@@ -100,7 +102,7 @@ def verify(
     from cvae_edge.runtime.source import open_bundle
     from cvae_edge.runtime.verify import verify_bundle
 
-    opened = open_bundle(target, trust)
+    opened = open_bundle(one_bundle(subject, bundle), trust)
     with quiet():  # LiteRT announces its delegate
         checks = verify_bundle(opened, threads, provider)
     if json:
@@ -111,14 +113,15 @@ def verify(
 
 
 def inspect(
-    target: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Describe a bundle: the model, its training, and each file with its size and cost."""
     from cvae_edge.cli.report import print_bundle
     from cvae_edge.runtime.source import open_bundle
 
-    opened = open_bundle(target)
+    opened = open_bundle(one_bundle(subject, bundle))
     if json:
         print_json(opened.manifest.to_dict())
     else:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, print_json, say
+from cvae_edge.cli.output import print_json, say
+from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
 
 
 def microcontroller(
-    target: Path | None = typer.Argument(None, metavar="[BUNDLE]", help=BUNDLE_HELP),
-    bundle: Path | None = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     out: Path = typer.Option(Path("kits/microcontroller"), help="The folder to make."),
     flash: int | None = typer.Option(None, help="Bytes of flash that the device has."),
     ram: int | None = typer.Option(None, help="Bytes of RAM that the device has."),
@@ -21,7 +22,7 @@ def microcontroller(
     from cvae_edge.kits.microcontroller import make_microcontroller_kit
     from cvae_edge.runtime.source import open_bundle
 
-    kit = make_microcontroller_kit(open_bundle(target or bundle), out, flash, ram)
+    kit = make_microcontroller_kit(open_bundle(one_bundle(subject, bundle)), out, flash, ram)
     if json:
         print_json({**kit._asdict(), "folder": str(kit.folder)})
         return

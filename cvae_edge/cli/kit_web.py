@@ -6,12 +6,13 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, say
+from cvae_edge.cli.output import TRUST, print_json, say
+from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
 
 
 def web(
-    target: Path | None = typer.Argument(None, metavar="[BUNDLE]", help=BUNDLE_HELP),
-    bundle: Path | None = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     out: Path = typer.Option(Path("kits/web"), help="The folder to make."),
     onnxruntime_web: Path | None = typer.Option(
         None, help="What npm pack onnxruntime-web gave, its folder, or a node_modules folder."
@@ -24,7 +25,7 @@ def web(
     from cvae_edge.kits.web import make_web_kit
     from cvae_edge.runtime.source import open_bundle
 
-    kit = make_web_kit(open_bundle(target or bundle, trust), out, onnxruntime_web)
+    kit = make_web_kit(open_bundle(one_bundle(subject, bundle), trust), out, onnxruntime_web)
     if json:
         print_json({**kit._asdict(), "folder": str(kit.folder)})
         return

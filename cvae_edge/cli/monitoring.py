@@ -7,7 +7,6 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.device import (
-    BUNDLE,
     FORMAT,
     IMAGES,
     JSON,
@@ -20,8 +19,10 @@ from cvae_edge.cli.device import (
     counter,
     load,
     read,
+    streaming,
 )
-from cvae_edge.cli.output import BUNDLE_HELP, TRUST, print_json, print_table, say
+from cvae_edge.cli.output import TRUST, print_json, print_table, say
+from cvae_edge.cli.subject import ALSO, BUNDLE, SUBJECT, one_bundle
 from cvae_edge.model_config import require
 
 
@@ -57,7 +58,11 @@ def score(
     High is anomalous; with a monitor, above 1. Exits with 1 if an image is anomalous.
     """
     model = load(bundle, precision, format, threads, provider, trust, prior=prior)
-    from cvae_edge.runtime.scores import fit_threshold, judge_images, score_images, write_scores
+    import numpy as np
+
+    from cvae_edge.fitting import Fitted
+    from cvae_edge.runtime.score_table import write_scores
+    from cvae_edge.runtime.scores import fit_threshold, judge_stream, score_images
 
     require(
         (percentile is None) == (reference is None) and None in (threshold, percentile),
@@ -71,27 +76,30 @@ def score(
     )
     pixels = model.manifest.pixels
     if reference is not None and percentile is not None:
-        normal = read([reference], pixels, resize, skip_broken=True).images
-        threshold = fit_threshold(model.score(normal, samples, seed), percentile)
-    if heatmaps is not None or (threshold is None and model.manifest.monitor is not None):
-        shape = model.monitor.settings.image_shape
-        named = read(images, pixels._replace(image_shape=shape), resize, skip_broken=True)
-        scores = judge_images(model, named, samples, seed, heatmaps, with_boxes=json)
-    else:
-        named = read(images, pixels, resize, skip_broken=True)
-        scores = score_images(model, named, samples, seed, threshold)
+        with streaming("scoring the reference", [reference], pixels, resize) as stream:
+            normal = [model.score(Fitted(named.images), samples, seed) for named in stream]
+        threshold = fit_threshold(np.concatenate(normal), percentile)
+    monitored = heatmaps is not None or (threshold is None and model.manifest.monitor is not None)
+    if monitored:
+        pixels = pixels._replace(image_shape=model.monitor.settings.image_shape)
+    with streaming("scoring", images, pixels, resize) as stream:
+        if monitored:
+            chunks = judge_stream(model, stream, samples, seed, heatmaps, with_boxes=json)
+        else:
+            chunks = (score_images(model, named, samples, seed, threshold) for named in stream)
+        csv = None if json and out == "-" else out
+        scores = write_scores(csv, chunks, stream.inputs(), keep_rows=json)
     if json:
         print_json(scores.to_dict())
-    if not json or out != "-":
-        write_scores(out, scores, named.files)
-    if not json:
-        monitored = "1 is the monitor's threshold; bounds" if scores.threshold == 1 else "Scores"
-        say(f"{monitored} are in {scores.unit}.", err=out == "-")
+    else:
+        what = "1 is the monitor's threshold; bounds" if monitored else "Scores"
+        say(f"{what} are in {scores.unit}.", err=out == "-")
     raise typer.Exit(1 if scores.anomalies else 0)
 
 
 def monitor(
-    bundle: Path | None = typer.Argument(None, help=BUNDLE_HELP),
+    subject: Path | None = SUBJECT,
+    bundle: Path | None = ALSO,
     good: list[str] | None = typer.Option(
         None, help="Images as they should be, which the model was not trained on; or several such."
     ),
@@ -109,6 +117,7 @@ def monitor(
     json: bool = JSON,
 ) -> None:
     """Fit what tells anomalous images, on good ones; or report how a day's scores compare."""
+    bundle = one_bundle(subject, bundle)
     require(
         (good is None) != (report is None),
         "give --good IMAGES to fit a monitor, or --report SCORES.csv",
@@ -118,7 +127,7 @@ def monitor(
         _report(bundle, report, out, precision, format, trust, json)
         return
     from cvae_edge.monitor.rates import check_rate
-    from cvae_edge.runtime.inputs import first_shape
+    from cvae_edge.runtime.inputs import ImageStream
     from cvae_edge.runtime.monitoring import fit_bundle
     from cvae_edge.runtime.source import open_bundle
 
@@ -126,7 +135,7 @@ def monitor(
     sources = good or []
     pixels = open_bundle(bundle, trust).manifest.pixels
     if windows:
-        pixels = pixels._replace(image_shape=first_shape(sources, pixels))
+        pixels = pixels._replace(image_shape=ImageStream(sources, pixels).first_shape())
     named = read(sources, pixels, resize, skip_broken=True)
     with counter("fitting") as count:
         fitted = fit_bundle(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cvae_edge.codec import Array, Codec
 from cvae_edge.errors import BundleError
+from cvae_edge.fitting import Fitted
 from cvae_edge.likelihoods import Likelihood
 from cvae_edge.manifest import Manifest
 from cvae_edge.monitor.evidence import Evidence
@@ -90,7 +91,7 @@ class Monitor:
 
         windows = len(window_places(shape, self._model.image_shape))
         try:
-            judged = self._model.measure(cut(x, self._model.image_shape), judge)
+            judged = self._model.measure(Fitted(cut(x, self._model.image_shape)), judge)
         except (ValueError, KeyError) as error:  # arrays of other shapes or names
             raise BundleError("the monitor's arrays must be those of the bundle's model") from error
         score = self.fit.scores(worst(judged["distance"], windows))

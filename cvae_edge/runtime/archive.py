@@ -11,6 +11,7 @@ from cvae_edge.bundle import MAX_BYTES, Read
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import MANIFEST
 from cvae_edge.regular_files import open_regular
+from cvae_edge.untrusted import leads_out
 from cvae_edge.zips import open_zip, read_entry
 
 _MAX_ENTRIES = 1000  # a bundle has about twenty
@@ -78,7 +79,7 @@ def _entries(listed: list[zipfile.ZipInfo], name: str) -> dict[PurePosixPath, zi
     names = [entry.filename.replace("\\", "/") for entry in listed]
     files = [(PurePosixPath(n), e) for n, e in zip(names, listed, strict=True) if n[-1:] != "/"]
     for path, entry in files:
-        if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
+        if leads_out(str(path)) or ":" in entry.filename:
             raise BundleError(f"{name} holds a file name that leads out of it: {entry.filename!r}")
     if len(dict(files)) != len(files):
         raise BundleError(f"{name} must name every file once")

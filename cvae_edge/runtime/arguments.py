@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
 from cvae_edge.errors import ConfigError, DataError
-from cvae_edge.fitting import warn_of_masks, whiten_mask
+from cvae_edge.fitting import Fitted, warn_of_masks, whiten_mask
 from cvae_edge.images import check_images
 
 
@@ -17,7 +17,7 @@ def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
     """Return images as (n, *image_shape), uint8 or float32 in [0, 1].
 
     Args:
-        x: (n, h, w, c), (n, h, w) where c is 1, or one image without the n.
+        x: (n, h, w, c), (n, h, w) where c is 1, or one image without the n; or ``Fitted``.
         image_shape: h, w, c.
 
     Warns:
@@ -26,13 +26,13 @@ def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
     Raises:
         DataError: they have another shape, type or range, or there are none.
     """
-    images = as_batch(x, image_shape)
+    images = x.images if isinstance(x, Fitted) else as_batch(x, image_shape)
     if images.shape[1:] != image_shape:
         raise DataError(
             f"the model takes images of (height, width, channels) {image_shape}, "
             f"got {images.shape[1:]}"
         )
-    mask = whiten_mask(images)
+    mask = None if isinstance(x, Fitted) else whiten_mask(images)
     if mask is None:
         return images
     warn_of_masks("the images")
@@ -54,9 +54,13 @@ def as_batch(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
     x = _array(x, "images")
     if x.ndim == 2:
         x = x[..., np.newaxis]
-    greys = x.ndim == 3 and x.shape[1:] == image_shape[:2] and x.shape != image_shape
-    is_one = x.ndim == 3 and x.shape[2] <= 4 and not greys
-    return check_images(x[np.newaxis] if is_one else x)
+    return check_images(x[np.newaxis] if is_one(x.shape, image_shape) else x)
+
+
+def is_one(shape: tuple[int, ...], image_shape: tuple[int, int, int]) -> bool:
+    """Whether an array of this shape is one image (h, w, c); see ``as_batch``."""
+    greys = len(shape) == 3 and shape[1:] == image_shape[:2] and shape != image_shape
+    return len(shape) == 3 and shape[2] <= 4 and not greys
 
 
 def as_latents(z: Any, latent_dim: int) -> Array:

@@ -1,14 +1,12 @@
-"""Images and latents from what a command line names: files, folders, arrays, standard input."""
+"""Images and latents from what a command line names, all at once or a chunk at a time."""
 
 from __future__ import annotations
 
-import io
-import sys
+import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +14,14 @@ from numpy.typing import NDArray
 from cvae_edge.array_files import ArrayFile
 from cvae_edge.codec import Array
 from cvae_edge.errors import DataError, DataWarning
-from cvae_edge.fitting import fit_images
-from cvae_edge.image_files import SUFFIXES, find_images, read_image, require_few_broken
-from cvae_edge.preprocess import Pixels
-from cvae_edge.regular_files import open_regular
-from cvae_edge.runtime.arguments import as_batch, as_latents
+from cvae_edge.fitting import is_bright, listed, warn_of_blanks, warn_of_masks
+from cvae_edge.image_files import require_few_broken
+from cvae_edge.preprocess import Pixels, to_float
+from cvae_edge.runtime.arguments import as_latents
+from cvae_edge.runtime.pieces import Images, PieceReader, pick_array
+from cvae_edge.runtime.sources import Sources, open_source
 
-STANDARD = "-"  # standard input, or output
-ARRAYS = (".npy", ".npz")
-_ARRAY_BYTES = (b"\x93NUM", b"PK\x03\x04")  # that .npy and .npz files begin with
+_CHUNK, _CHUNK_BYTES = 512, 1 << 25  # images, and bytes of them as float32, that are run together
 
 
 class NamedImages(NamedTuple):
@@ -33,85 +30,133 @@ class NamedImages(NamedTuple):
     names: list[str]
     images: NDArray[Any]  # (n, h, w, c), uint8 or float32; those that are not broken
     broken: dict[int, str]  # by index in ``names``: why an image has none
-    paths: list[str]  # of each, within the folder that was named
-    files: list[str]  # all that were read
 
     def in_rows(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return values (n, ...) of the images as a row a name: NaN where an image is broken."""
         if not self.broken:
             return values
-        kept = [i for i in range(len(self.names)) if i not in self.broken]
         rows = np.full((len(self.names), *values.shape[1:]), np.nan, values.dtype)
-        rows[kept] = values
+        rows[self.kept()] = values
         return rows
 
+    def kept(self) -> list[int]:
+        """Return the indices in ``names`` of those that are not broken."""
+        return [i for i in range(len(self.names)) if i not in self.broken]
 
-class _BrokenImageError(DataError):
-    """A file that ought to be an image and is not."""
+
+class ImageStream:
+    """The images that a model takes, of any number of files, a chunk at a time.
+
+    Files are read by a few threads, ahead of what is run. Memory does not grow with their number,
+    except by the names in the largest folder. Every iteration reads them anew.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[str],
+        pixels: Pixels,
+        resize: bool = False,
+        on_file: Callable[[int, int | None], None] = lambda done, total: None,
+        skip_broken: bool = False,
+        chunk: int = _CHUNK,
+    ) -> None:
+        """Look which files there are.
+
+        Args:
+            sources: image files; folders, of which every image is read, subfolders too, by path;
+                .tar and .tar.gz archives of images; .npy and .npz files; or - for standard input,
+                which holds one image, .npy or .npz.
+            pixels: what the model takes, and how images become that.
+            resize: make images of other sizes fit, as ``pixels`` says; other channels always are.
+            on_file: called after each file with the files read and their total; None: not known.
+            skip_broken: go on where up to 5% of the image files cannot be read.
+            chunk: images in a chunk, at most; fewer if they are large.
+
+        Raises:
+            DataError: a source is not there, or holds no images.
+        """
+        most = max(1, min(chunk, _CHUNK_BYTES // (4 * math.prod(pixels.image_shape))))
+        self._sources, self._reader = Sources(sources), PieceReader(pixels, resize, most)
+        self._pixels, self._on_file, self._skip_broken = pixels, on_file, skip_broken
+        self._most, self._total = most, self._sources.count()
+
+    def inputs(self) -> Iterator[str]:
+        """Give the names of the files on the disk that are read."""
+        return self._sources.inputs()
+
+    def paths(self) -> Iterator[str]:
+        """Give each image's path within the folder or archive that was named, broken ones too."""
+        for piece in self._reader.cut(self._sources.files()):
+            yield from (f"{piece.file.path}{number}" for number in piece.numbers)
+
+    def __iter__(self) -> Iterator[NamedImages]:
+        """Give chunks of images; in each is at least one that is not broken.
+
+        Warns:
+            DataWarning: after the last file: an image was skipped; and see ``fit_images`` and
+                ``read_image``.
+
+        Raises:
+            DataError: something cannot be read, or is not what the model takes.
+        """
+        chunk: list[Images] = []
+        n = done = 0
+        notes = _Notes(self._pixels)
+        strict = self._total == 1 or not self._skip_broken
+        masks, pieces = self._are_masks(), self._reader.cut(self._sources.files())
+        for read in self._reader.read(pieces, masks, strict):
+            more = 0 if read.images is None else len(read.images)
+            if n and more and n + more > self._most:
+                yield _named(chunk)
+                chunk, n = [], 0
+            chunk.append(read)
+            n += more
+            notes.take(read)
+            if read.images is None and self._total is not None:
+                require_few_broken(notes.broken, self._total)
+            if read.piece.is_last:
+                done += 1
+                self._on_file(done, self._total)
+        require_few_broken(notes.broken, done)
+        notes.warn()
+        yield _named(chunk)
+
+    def _are_masks(self) -> bool:
+        """Whether all images together are masks: usually the first one tells that they are not."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is to be said of a file is said when it is read
+            for piece in self._reader.cut(self._sources.files()):
+                with suppress(DataError):
+                    if is_bright(piece.read()):
+                        return False
+        return True
+
+    def first_shape(self) -> tuple[int, int, int]:
+        """Return the shape of the first of the images, in the channels of ``pixels``.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        first = next(self._reader.cut(self._sources.files()))
+        height, width = first.read().shape[1:3]
+        return height, width, self._pixels.image_shape[2]
 
 
 def read_images(
     sources: Sequence[str],
     pixels: Pixels,
     resize: bool = False,
-    on_file: Callable[[int, int], None] = lambda done, total: None,
+    on_file: Callable[[int, int | None], None] = lambda done, total: None,
     skip_broken: bool = False,
 ) -> NamedImages:
-    """Read the images a model takes, in the order of ``sources``.
-
-    Args:
-        sources: image files; folders, of which every image is read, subfolders too, by path;
-            .npy and .npz files; or - for standard input, which holds one such file.
-        pixels: what the model takes, and how images become that.
-        resize: make images of other sizes fit, as ``pixels`` says; other channels always are.
-        on_file: called after each file with the files read and their total.
-        skip_broken: go on where up to 5% of the image files cannot be read.
-
-    Warns:
-        DataWarning: an image was skipped; and see ``fit_images`` and ``read_image``.
-
-    Raises:
-        DataError: something cannot be read, or is not what the model takes.
-    """
-    files = [file for source in sources for file in _expand(source)]
+    """Read all images together; see ``ImageStream``."""
+    chunks = list(ImageStream(sources, pixels, resize, on_file, skip_broken))
     names: list[str] = []
-    paths: list[str] = []
     broken: dict[int, str] = {}
-
-    def parts() -> Iterator[tuple[str, NDArray[Any]]]:
-        for i, (file, path) in enumerate(files, 1):
-            try:
-                numbers, images = _read_file(file, pixels.image_shape)
-            except _BrokenImageError as error:
-                if not skip_broken or len(files) == 1:
-                    raise
-                broken[len(names)] = str(error)
-                names.append(file)
-                paths.append(path)
-            else:
-                names.extend(f"{file}{number}" for number in numbers)
-                paths.extend(f"{path}{number}" for number in numbers)
-                yield file, images
-            on_file(i, len(files))
-        require_few_broken([names[i] for i in broken], len(files))
-        for reason in broken.values():
-            warnings.warn(f"skipped: {reason}", DataWarning, stacklevel=2)
-
-    arrays = fit_images(parts(), pixels, None if resize else "--resize")
-    images = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    return NamedImages(names, images, broken, paths, [file for file, _ in files])
-
-
-def first_shape(sources: Sequence[str], pixels: Pixels) -> tuple[int, int, int]:
-    """Return the shape of the first of the images, in the channels of ``pixels``.
-
-    Raises:
-        DataError: there is none, or it cannot be read.
-    """
-    file, _ = _expand(sources[0])[0]
-    _, images = _read_file(file, pixels.image_shape)
-    height, width = images.shape[1:3]
-    return height, width, pixels.image_shape[2]
+    for chunk in chunks:
+        broken |= {len(names) + i: reason for i, reason in chunk.broken.items()}
+        names += chunk.names
+    return NamedImages(names, _joined([chunk.images for chunk in chunks]), broken)
 
 
 def read_latents(source: str, latent_dim: int) -> Array:
@@ -120,71 +165,72 @@ def read_latents(source: str, latent_dim: int) -> Array:
     Raises:
         DataError: it cannot be read, or does not hold floating point (n, latent_dim).
     """
-    with _opened(source) as content:
+    with open_source(source) as content:
         try:
-            return as_latents(_read_array(content, ("z", "mean")), latent_dim)
+            return as_latents(pick_array(ArrayFile(content), ("z", "mean")), latent_dim)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
 
 
-def _expand(source: str) -> list[tuple[str, str]]:
-    """Return the files of a source, each with its path within it."""
-    if source == STANDARD:
-        return [(source, "stdin")]
-    folder = Path(source)
-    if not folder.is_dir():
-        if not folder.is_file():
-            raise DataError(f"{source} is {'no file' if folder.exists() else 'not there'}")
-        return [(source, folder.name)]
-    paths = find_images(folder)
-    if not paths:
-        raise DataError(f"{source} must hold images ({', '.join(SUFFIXES)}), got none")
-    return [(str(path), str(path.relative_to(folder))) for path in paths]
+def _named(chunk: Sequence[Images]) -> NamedImages:
+    names: list[str] = []
+    broken: dict[int, str] = {}
+    for read in chunk:
+        if read.images is None:
+            broken[len(names)] = read.error
+        names += [f"{read.piece.file.name}{number}" for number in read.piece.numbers]
+    return NamedImages(names, _joined([r.images for r in chunk if r.images is not None]), broken)
 
 
-def _read_file(file: str, image_shape: tuple[int, int, int]) -> tuple[list[str], NDArray[Any]]:
-    """Read one file's images, of their own size and channels, and the numbers that they go by."""
-    with _opened(file) as content:
-        is_array = content.read(4) in _ARRAY_BYTES or Path(file).suffix.lower() in ARRAYS
-        content.seek(0)
-        try:
-            if not is_array:
-                return [""], read_image(content, file)[np.newaxis]
-            images = as_batch(_read_array(content, ("x", "x_recon")), image_shape)
-            return [f"[{i}]" for i in range(len(images))], images
-        except DataError as error:
-            kind = DataError if is_array else _BrokenImageError
-            raise kind(f"{file}: {error}") from error
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return images together, in one type."""
+    if len(parts) == 1:
+        return parts[0]
+    mixed = len({part.dtype for part in parts}) > 1
+    return np.concatenate([to_float(part) for part in parts] if mixed else parts)
 
 
-@contextmanager
-def _opened(source: str) -> Iterator[IO[bytes]]:
-    if source == STANDARD:
-        if sys.stdin is None:
-            raise DataError("standard input is closed: name a file")
-        yield io.BytesIO(sys.stdin.buffer.read())  # a pipe cannot go back, and zips need to
-        return
-    try:
-        file = open_regular(Path(source))
-    except OSError as error:
-        raise DataError(f"{source} cannot be read: {error.strerror}") from error
-    with file:
-        yield file
+class _Tally:
+    """How many files something holds for, and the first of them."""
+
+    def __init__(self) -> None:
+        self.n, self._first, self._last = 0, "", ""
+
+    def add(self, name: str) -> None:
+        """Count a file once, of which several pieces may come after each other."""
+        self._first = self._first or name
+        self.n += name != self._last
+        self._last = name
+
+    def __str__(self) -> str:
+        return listed(self._first, self.n)
 
 
-def _read_array(content: IO[bytes], keys: tuple[str, ...]) -> NDArray[Any]:
-    """Return an .npy's array; of an .npz the first of ``keys`` there is, or its only array.
+class _Notes:
+    """What is to be said of images when all of them were read."""
 
-    Raises:
-        DataError: it cannot be read, or it is not clear which array is meant.
-    """
-    arrays = ArrayFile(content)
-    if arrays.names is None:
-        return arrays.read()
-    found = [key for key in keys if key in arrays.names]
-    if not found and len(arrays.names) == 1:
-        found = arrays.names
-    if not found:
-        got = ", ".join(sorted(arrays.names)) or "none"
-        raise DataError(f"it must hold {' or '.join(keys)}, or one array, got {got}")
-    return arrays.read(found[0])
+    def __init__(self, pixels: Pixels) -> None:
+        self.broken: list[str] = []
+        self._reasons: list[str] = []
+        self._pixels = pixels
+        self._masks, self._blanks = _Tally(), _Tally()
+
+    def take(self, read: Images) -> None:
+        """Note what is to be said of a piece."""
+        name = read.piece.file.name
+        if read.images is None:
+            self.broken.append(name)
+            self._reasons.append(read.error)
+        if read.is_mask:
+            self._masks.add(name)
+        if read.is_blank:
+            self._blanks.add(name)
+
+    def warn(self) -> None:
+        """Say it."""
+        for reason in self._reasons:
+            warnings.warn(f"skipped: {reason}", DataWarning, stacklevel=2)
+        if self._blanks.n:
+            warn_of_blanks(str(self._blanks), self._pixels)
+        if self._masks.n:
+            warn_of_masks(str(self._masks))

@@ -161,24 +161,25 @@ class EdgeCVAE(Judge):
         self._codecs.run(len(z), work)
         return out
 
-    def reconstruct(self, x: Any, seed: int = 0, sample: bool = True) -> Array:
+    def reconstruct(self, x: Any, seed: int = 0, sample: bool = True, start: int = 0) -> Array:
         """Encode images and decode them again: (n, height, width, channels).
 
         Args:
             x: the images.
-            seed: of the noise in z; image i takes that of image i in the stream.
+            seed: of the noise in z; image i takes that of image ``start`` + i in the stream.
             sample: draw z from the posterior; otherwise take its mean.
+            start: index of the first image in the stream, where they come some at a time.
 
         Raises:
             DataError, ConfigError: as in ``encode`` and ``generate``.
         """
         x = as_images(x, self.image_shape)
-        (seed,) = integers(seed=seed)
+        seed, start = integers(seed=seed, start=start)
         out = self._images(len(x))
 
         def work(codec: DeviceCodec, low: int, high: int) -> None:
             posterior = Posterior(*codec.encode(self._preprocess(x[low:high])))
-            z = posterior.sample(seed, low) if sample else posterior.mean
+            z = posterior.sample(seed, start + low) if sample else posterior.mean
             out[low:high] = codec.images(z)
 
         self._codecs.run(len(x), work)

@@ -33,9 +33,10 @@ def output_names(inputs: Sequence[str]) -> list[str]:
 
 def require_apart(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
     """Raise DataError if a file to be written is one that was read."""
-    read = {key for key in (_key(Path(name)) for name in inputs) if key is not None}
-    for path in outputs:
-        if _key(path) in read:
+    there = {key: path for path in outputs if (key := _key(path)) is not None}
+    for name in inputs if there else ():
+        path = there.get(_key(Path(name)))  # type: ignore[arg-type] # None is no key
+        if path is not None:
             raise DataError(f"--out must not overwrite what is read, got {path}: name another")
 
 

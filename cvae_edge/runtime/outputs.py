@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +13,12 @@ from cvae_edge.errors import DataError
 from cvae_edge.image_files import SUFFIXES
 from cvae_edge.images import image_grid, to_pixels, write_image
 from cvae_edge.memory import require_memory
-from cvae_edge.runtime.inputs import ARRAYS, STANDARD, NamedImages
+from cvae_edge.runtime.inputs import ImageStream, NamedImages
 from cvae_edge.runtime.names import output_names, require_apart
-from cvae_edge.writing import new_file, write_standard
+from cvae_edge.runtime.rows import binary, write_rows
+from cvae_edge.runtime.sources import ARRAYS, STANDARD
+
+_Pairs = Iterator[tuple[NamedImages, NDArray[Any]]]  # images and their reconstructions
 
 
 def check_output(out: str, endings: tuple[str, ...] = ()) -> str:
@@ -51,8 +52,7 @@ def write_images(
     columns: int | None = None,
     start: int = 0,
     *,
-    names: Sequence[str] | None = None,
-    inputs: Sequence[str] = (),
+    inputs: Iterable[str] = (),
 ) -> str:
     """Write images (n, h, w, c) in [0, 1] and return what was written, in words.
 
@@ -62,7 +62,6 @@ def write_images(
         images: the images.
         columns: of a grid; None makes it square.
         start: the number of the first single image, by which they are called.
-        names: what single images are called instead.
         inputs: files that must not be overwritten.
 
     Raises:
@@ -72,8 +71,7 @@ def write_images(
     if kind == "array":
         write_arrays(out, inputs=inputs, x_recon=images)
     elif kind == "folder":
-        called = names or [f"{i:06d}" for i in range(start, start + len(images))]
-        paths = [Path(out) / f"{name}.png" for name in called]
+        paths = [Path(out) / f"{i:06d}.png" for i in range(start, start + len(images))]
         require_apart(paths, inputs)
         for path, image in zip(paths, images, strict=True):
             write_image(path, to_pixels(image), durable=False)
@@ -119,22 +117,76 @@ def write_batches(
     return _said(n, out) if images is None else write_images(out, images, columns)
 
 
-def write_pairs(out: str, named: NamedImages, x_recon: NDArray[Any]) -> str:
+def write_pairs(
+    out: str, stream: ImageStream, reconstruct: Callable[[NDArray[Any], int], NDArray[Any]]
+) -> tuple[str, int]:
     """Write reconstructions of images; in a picture each stands to the right of its image.
 
-    In a folder they are called as the images are; in an array a broken image's row is NaN.
+    In a folder they are called as the images are; in an array a broken image's row is NaN. Only a
+    picture needs memory for all of them.
+
+    Args:
+        out: as in ``write_images``.
+        stream: the images.
+        reconstruct: gives those of images, and of the index of the first that is not broken.
+
+    Returns:
+        What was written, in words, and of how many images.
+
+    Raises:
+        DataError: as in ``write_images``.
     """
     kind = check_output(out)
+    parts = _reconstructed(stream, reconstruct)
     if kind == "array":
-        return write_images(out, named.in_rows(x_recon), inputs=named.files)
+        return _write_array(out, stream, parts)
     if kind == "folder":
-        kept = [path for i, path in enumerate(named.paths) if i not in named.broken]
-        return write_images(out, x_recon, names=output_names(kept), inputs=named.files)
-    x = named.images
-    pairs = np.stack([to_pixels(x), to_pixels(x_recon)], axis=1)  # (n, 2, h, w, c)
-    columns = 2 * -(-int(np.ceil(np.sqrt(2 * len(x)))) // 2)
-    write_images(out, pairs.reshape(-1, *x.shape[1:]), columns, inputs=named.files)
-    return _said(len(x), out)
+        n = _write_folder(Path(out), stream, parts)
+    else:
+        n = _write_picture(out, stream, parts)
+    return _said(n, out), n
+
+
+def _write_array(out: str, stream: ImageStream, parts: _Pairs) -> tuple[str, int]:
+    n = 0
+
+    def rows() -> Iterator[dict[str, NDArray[Any]]]:
+        nonlocal n
+        for named, x_recon in parts:
+            n += len(x_recon)
+            yield {"x_recon": named.in_rows(x_recon)}
+
+    return _said(write_rows(out, rows(), stream.inputs()), out), n
+
+
+def _write_folder(folder: Path, stream: ImageStream, parts: _Pairs) -> int:
+    paths = [folder / f"{name}.png" for name in output_names(list(stream.paths()))]
+    require_apart(paths, stream.inputs())
+    row = n = 0
+    for named, x_recon in parts:
+        for i, image in zip(named.kept(), x_recon, strict=True):
+            write_image(paths[row + i], to_pixels(image), durable=False)
+        row, n = row + len(named.names), n + len(x_recon)
+    return n
+
+
+def _write_picture(out: str, stream: ImageStream, parts: _Pairs) -> int:
+    require_apart([Path(out)], stream.inputs())
+    pairs = np.concatenate(
+        [np.stack([to_pixels(x.images), to_pixels(x_recon)], axis=1) for x, x_recon in parts]
+    )  # (n, 2, h, w, c)
+    columns = 2 * -(-int(np.ceil(np.sqrt(2 * len(pairs)))) // 2)
+    write_images(out, pairs.reshape(-1, *pairs.shape[2:]), columns)
+    return len(pairs)
+
+
+def _reconstructed(
+    stream: ImageStream, reconstruct: Callable[[NDArray[Any], int], NDArray[Any]]
+) -> _Pairs:
+    start = 0
+    for named in stream:
+        yield named, reconstruct(named.images, start)
+        start += len(named.images)
 
 
 def _said(n: int, out: str) -> str:
@@ -142,7 +194,7 @@ def _said(n: int, out: str) -> str:
     return f"{n} image{'s' if n > 1 else ''} in {where}"
 
 
-def write_arrays(out: str, *, inputs: Sequence[str] = (), **arrays: NDArray[Any]) -> None:
+def write_arrays(out: str, *, inputs: Iterable[str] = (), **arrays: NDArray[Any]) -> None:
     """Write arrays to .npz, or one array to .npy; - is standard output, .npy for one array.
 
     Raises:
@@ -153,20 +205,8 @@ def write_arrays(out: str, *, inputs: Sequence[str] = (), **arrays: NDArray[Any]
     if Path(out).suffix.lower() == ".npy" and single is None:
         raise DataError(f"{' and '.join(arrays)} need an .npz file, got {out}")
     require_apart([Path(out)], inputs)
-    with _binary(out) as file:
+    with binary(out) as file:
         if single is not None and Path(out).suffix.lower() != ".npz":
             np.save(file, single, allow_pickle=False)
         else:
             np.savez(file, **arrays)  # type: ignore[arg-type] # its stubs miss the keywords
-
-
-@contextmanager
-def _binary(out: str) -> Iterator[IO[bytes]]:
-    """Give a file that becomes ``out`` once it is whole."""
-    if out == STANDARD:
-        buffer = io.BytesIO()  # numpy seeks in what it writes, and a pipe cannot
-        yield buffer
-        write_standard(buffer.getbuffer())
-        return
-    with new_file(Path(out)) as file:
-        yield file

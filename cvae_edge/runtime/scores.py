@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +13,14 @@ from numpy.typing import NDArray
 
 from cvae_edge.elbo import bits_per_dim, psnr, score_of
 from cvae_edge.errors import BundleError
+from cvae_edge.fitting import Fitted
 from cvae_edge.images import write_image
 from cvae_edge.likelihoods import unit
 from cvae_edge.model_config import require
 from cvae_edge.monitor.pictures import Box, boxes, overlay
-from cvae_edge.runtime.inputs import STANDARD, NamedImages
+from cvae_edge.runtime.inputs import ImageStream, NamedImages
 from cvae_edge.runtime.model import EdgeCVAE
 from cvae_edge.runtime.names import output_names, require_apart
-from cvae_edge.writing import to_bytes, write_standard, write_text
 
 _COLUMNS = ("elbo_at_mean", "elbo", "kl", "reconstruction", "iwae")  # those that there are
 _BATCH = 256  # images whose heat maps are held together
@@ -72,11 +70,6 @@ class Scores:
             rows.append(row)
         return rows
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        of_all = {"unit": self.unit, "threshold": self.threshold, "anomalies": self.anomalies}
-        return {**of_all, "images": self.rows()}
-
 
 def score_images(
     model: EdgeCVAE,
@@ -98,7 +91,7 @@ def score_images(
     """
     nan = least is not None and math.isnan(least)
     require(not nan, "threshold must be a number", least)
-    bounds = model.bounds(named.images, samples, seed)
+    bounds = model.bounds(Fitted(named.images), samples, seed)
     return Scores(
         named.names,
         named.broken,
@@ -114,7 +107,7 @@ def judge_images(
     named: NamedImages,
     samples: int = 0,
     seed: int = 0,
-    heatmaps: str | None = None,
+    pictures: Sequence[Path] = (),
     with_boxes: bool = False,
 ) -> Scores:
     """Score images by the model's monitor.
@@ -123,37 +116,28 @@ def judge_images(
         model: the model, whose bundle has a monitor.
         named: the images, of the monitor's shape; windows of larger ones have no bounds.
         samples, seed: of the bounds, as in ``EdgeCVAE.bounds``.
-        heatmaps: a folder for a picture an image, called as the image is.
+        pictures: a file for the heat map of each name; or none.
         with_boxes: tell where images are above what good ones show.
 
     Raises:
-        BundleError: there is no monitor for these files, or it has no heat maps.
-        DataError: a picture cannot be written, or would be one of the images.
+        BundleError: there is no monitor for these files.
+        DataError: a picture cannot be written.
     """
-    monitor = model.monitor
-    if heatmaps is not None and not monitor.maps:
-        raise BundleError(
-            f"heat maps need a monitor that looks at places, the bundle's is of the method "
-            f"{monitor.settings.method}: fit one with --method field"
-        )
-    kept = [i for i in range(len(named.names)) if i not in named.broken]
-    names = [named.paths[i] for i in kept]
-    paths = [Path(heatmaps, f"{name}.png") for name in output_names(names)] if heatmaps else []
-    require_apart(paths, named.files)
+    monitor, kept = model.monitor, named.kept()
     score = np.empty(len(kept))
     found: dict[int, list[Box]] | None = {} if with_boxes and monitor.maps else None
     for low in range(0, len(kept), _BATCH):
         x = named.images[low : low + _BATCH]
-        verdicts = monitor.check(x, heat=bool(paths) or found is not None)
+        verdicts = monitor.check(Fitted(x), heat=bool(pictures) or found is not None)
         score[low : low + len(x)] = verdicts.score
         heat = () if verdicts.heat is None else verdicts.heat
-        for i, (image, map_) in enumerate(zip(x, heat, strict=False), low):
+        for i, image, map_ in zip(kept[low:], x, heat, strict=False):
             if found is not None:
-                found[kept[i]] = boxes(map_)
-            if paths:
-                write_image(paths[i], overlay(image, map_), durable=False)
+                found[i] = boxes(map_)
+            if pictures:
+                write_image(pictures[i], overlay(image, map_), durable=False)
     same = monitor.settings.image_shape == model.image_shape
-    bounds = model.bounds(named.images, samples, seed) if same else {}
+    bounds = model.bounds(Fitted(named.images), samples, seed) if same else {}
     return Scores(
         named.names,
         named.broken,
@@ -163,6 +147,39 @@ def judge_images(
         1.0,
         found,
     )
+
+
+def judge_stream(
+    model: EdgeCVAE,
+    stream: ImageStream,
+    samples: int = 0,
+    seed: int = 0,
+    heatmaps: str | None = None,
+    with_boxes: bool = False,
+) -> Iterator[Scores]:
+    """Give what ``judge_images`` says of each chunk of images.
+
+    Args:
+        heatmaps: a folder for a picture an image, called as the image is.
+
+    Raises:
+        BundleError: as in ``judge_images``; or the monitor has no heat maps.
+        DataError: as in ``judge_images``; or a picture would be one of the images.
+    """
+    monitor = model.monitor
+    if heatmaps is not None and not monitor.maps:
+        raise BundleError(
+            f"heat maps need a monitor that looks at places, the bundle's is of the method "
+            f"{monitor.settings.method}: fit one with --method field"
+        )
+    names = [] if heatmaps is None else output_names(list(stream.paths()))
+    pictures = [Path(heatmaps or "", f"{name}.png") for name in names]
+    require_apart(pictures, stream.inputs())
+    row = 0
+    for named in stream:
+        end = row + len(named.names)
+        yield judge_images(model, named, samples, seed, pictures[row:end], with_boxes)
+        row = end
 
 
 def _columns(
@@ -186,24 +203,3 @@ def fit_threshold(scores: NDArray[np.float64], percentile: float) -> float:
     """
     require(0 <= percentile <= 100, "percentile must be in [0, 100]", percentile)
     return float(np.percentile(scores, percentile))
-
-
-def write_scores(out: str, scores: Scores, inputs: Sequence[str] = ()) -> None:
-    """Write a .csv, one line an image; - is standard output.
-
-    Raises:
-        DataError: ``out`` is one of ``inputs``, which must not be overwritten.
-        OSError: it cannot be written.
-    """
-    require_apart([Path(out)], inputs)
-    rows = scores.rows()
-    text = io.StringIO()
-    asked = [] if scores.threshold is None else ["anomalous"]
-    columns = ["file", "score", *asked, *scores.bounds, "error"]
-    writer = csv.DictWriter(text, columns, "", "ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    if out == STANDARD:
-        write_standard(to_bytes(text.getvalue()))
-    else:
-        write_text(Path(out), text.getvalue())

@@ -109,3 +109,35 @@ def test_standard_output_that_is_full_or_closed_is_exit_2(arguments, unbuffered)
     os.close(write)
     assert result.returncode == 2
     assert result.stderr == "cvae-edge: standard output was closed before all was written\n"
+
+
+ABOUT_BUNDLES = (
+    ("generate",), ("verify",), ("inspect",), ("benchmark",), ("evaluate",), ("kit", "web"),
+    ("kit", "microcontroller"), ("monitor", "--report", "scores.csv"),
+)  # fmt: skip
+OF_IMAGES = ("encode", "decode", "reconstruct", "score", "interpolate")
+
+
+@pytest.mark.parametrize("command", ABOUT_BUNDLES, ids=" ".join)
+def test_a_bundle_is_the_argument_or_follows_b_and_never_both(
+    run_cli, tmp_path, monkeypatch, command
+):
+    monkeypatch.chdir(tmp_path)
+    Path("scores.csv").write_text("score,anomalous\n0.5,False\n")
+    Path("nothing").mkdir()
+    Path("nothing", "manifest.json").write_text("{}")
+    got = [run_cli(*command, *given) for given in (("nothing",), ("-b", "nothing"))]
+    assert got[0] == got[1]
+    assert got[0].code == 2
+    assert "nothing" in got[0].err
+    both = run_cli(*command, "nothing", "--bundle", TINY)
+    assert both.code == 2
+    assert both.err == (
+        f"cvae-edge: give the bundle once: as an argument or with -b, got nothing and {TINY}\n"
+    )
+
+
+def test_every_command_that_reads_a_bundle_takes_it_after_b(run_cli):
+    for command in (*ABOUT_BUNDLES, *((verb,) for verb in OF_IMAGES)):
+        words = [word for word in command if word not in ("--report", "scores.csv")]
+        assert "--bundle" in run_cli(*words, "--help").out, command

@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,26 @@ def test_reconstructions_are_called_as_their_images_and_take_nobodys_place(
         + ["000000.bmp.png", "000000.png.png", "000002.png.png", "000002.png-2.png"]
         + ["more/000000.png", "more/a.b.png", "x.npy[0].png", "x.npy[1].png"]
     )
+
+
+def test_an_archive_gives_what_its_folder_gives(run_cli, tmp_path, folder):
+    archive = tmp_path / "images.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(folder, "parts")  # in the file system's order
+        names = tar.getnames()[1:]
+    printed = {}
+    for source in (archive, folder):
+        rows = list(csv.reader(io.StringIO(run_cli("score", source, "-b", TINY).out)))
+        printed[source] = {Path(row[0]).name: row[1:] for row in rows}
+        if source == archive:
+            assert [row[0] for row in rows[1:]] == [f"{archive}/{name}" for name in names]
+    assert printed[archive] == printed[folder]
+    assert run_cli("reconstruct", archive, "-b", TINY, "--out", tmp_path / "r").code == 0
+    written = {str(p.relative_to(tmp_path / "r")) for p in (tmp_path / "r").rglob("*.png")}
+    assert written == set(names)
+    before = archive.read_bytes()
+    refused = run_cli("score", archive, "-b", TINY, "--out", archive)
+    assert (refused.code, archive.read_bytes()) == (2, before)
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,31 @@ def test_score_writes_a_csv_that_report_reads(run_cli, tmp_path, data, bundle):
     assert Image.open(tmp_path / "d.png").format == "PNG"
 
 
+@pytest.mark.filterwarnings("ignore::cvae_edge.errors.DataWarning")
+def test_results_do_not_depend_on_how_many_images_run_together(
+    run_cli, tmp_path, data, bundle, monkeypatch
+):
+    parts, images = tmp_path / "many", np.load(data / "good.npy")
+    parts.mkdir()
+    for i in range(25):
+        Image.fromarray(images[i, ..., 0]).save(parts / f"{i:02d}.png")
+    (parts / "03.png").write_bytes(b"broken")
+    shutil.copy(data / "parts" / "c.png", parts / "07.bmp.png")
+    shutil.copy(data / "parts" / "c.png", parts / "07.bmp")
+    got = []
+    for images_at_once in (512, 3, 1):
+        monkeypatch.setattr("cvae_edge.runtime.inputs._CHUNK_BYTES", images_at_once * 4 * 64)
+        heat, table = tmp_path / f"heat-{images_at_once}", tmp_path / "s.csv"
+        result = run_cli("score", parts, "-b", bundle, "--heatmaps", heat, "--json", "--out", table)
+        assert result.code == 1
+        pictures = {path.name: path.read_bytes() for path in heat.iterdir()}
+        got.append((json.loads(result.out), table.read_text(), pictures))
+    assert got[0] == got[1] == got[2]
+    assert "03.png" not in got[0][2]
+    assert len(got[0][2]) == 26
+    assert [r["file"][-6:] for r in got[0][0]["images"] if "error" in r] == ["03.png"]
+
+
 def test_without_matplotlib_a_report_says_so(run_cli, tmp_path, data, bundle, monkeypatch):
     scores = tmp_path / "s.csv"
     run_cli("score", data / "parts", "-b", bundle, "--out", scores)
