@@ -17,8 +17,8 @@ from cvae_edge.errors import DataError, DataWarning
 from cvae_edge.preprocess import Pixels, to_float
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
-_INTEGER_BITS = (8, 12, 15, 16, 31, 32)  # that float32 values may have been scaled from
-_LEAST = [np.float32(1 / (2.0**bits - 1)) for bits in _INTEGER_BITS]
+# The least level of the integers that float32 values may have been scaled from.
+_LEAST = [np.float32(1 / (2.0**bits - 1)) for bits in (8, 12, 15, 16, 31, 32)]
 
 
 @dataclass(frozen=True)
@@ -106,9 +106,8 @@ def whiten_mask(images: NDArray[Any]) -> NDArray[Any] | None:
     """
     colours = _colours(images)
     top = colours.max()
-    if top not in ([1] if images.dtype == np.uint8 else _LEAST):
-        return None
-    if not ((colours == 0) | (colours == top)).all():
+    least = [1] if images.dtype == np.uint8 else _LEAST
+    if top not in least or not ((colours == 0) | (colours == top)).all():
         return None
     white = images.copy()
     _colours(white)[colours > 0] = 255 if images.dtype == np.uint8 else 1
