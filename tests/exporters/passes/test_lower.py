@@ -56,7 +56,9 @@ def random_model(seed: int) -> keras.Model | None:
             h = last(int(rng.choice([1, 3, 18])), int(rng.integers(1, 6)), 1, behind)(h)
     except ValueError:
         return None
-    return randomize(keras.Model({"z": z}, {"x_logits": h}, name="decoder"), seed)
+    model = keras.Model({"z": z}, {"x_logits": h}, name="decoder")
+    empty = any(0 in layer.output.shape for layer in model.layers)
+    return None if empty else randomize(model, seed)
 
 
 def test_random_layers_are_exact_in_every_lowering() -> None:
@@ -70,8 +72,8 @@ def test_random_layers_are_exact_in_every_lowering() -> None:
         z = {"z": draw(seed, 2, *model.inputs[0].shape[1:])}
         try:
             wanted = run(model, z)["x_logits"]
-        except tf.errors.InvalidArgumentError:
-            continue  # an output_padding that TensorFlow refuses
+        except (tf.errors.InvalidArgumentError, tf.errors.AbortedError):
+            continue  # an output_padding that TensorFlow refuses, or oneDNN within it
         # Each layer in one lowering, in turn: tracing all four would take minutes.
         lowering = LOWERINGS[1 + done % 3]
         got = run(lower(fold(normalize(model)), lowering), z)["x_logits"]
