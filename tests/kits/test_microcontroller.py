@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.machinery
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-import types
 from pathlib import Path
 
 import pytest
@@ -301,25 +300,33 @@ def test_one_half_alone_makes_a_kit(
     assert other not in shown.replace(str(tmp_path), "")
 
 
+FAKE_TFLITE_MICRO = """
+import os
+
+class Interpreter:
+    @classmethod
+    def from_bytes(cls, content, arena_size):
+        assert content[4:8] == b"TFL3"
+        if arena_size < 5000:
+            os.abort()  # as TFLite Micro may
+        return cls()
+
+    def invoke(self):
+        pass
+"""
+
+
 def test_the_readme_has_tflite_micros_arena_where_it_is_installed(
     tmp_path: Path, run_cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interpreter:
-        def __init__(self, arena_size: int) -> None:
-            if arena_size < 5000:
-                raise RuntimeError("too small")
-
-        @classmethod
-        def from_bytes(cls, content: bytes, arena_size: int) -> Interpreter:
-            return cls(arena_size)
-
-        def invoke(self) -> None:
-            pass
-
-    fake = types.ModuleType("tflite_micro")
-    fake.runtime = types.SimpleNamespace(Interpreter=Interpreter)  # type: ignore[attr-defined]
-    fake.__spec__ = importlib.machinery.ModuleSpec("tflite_micro", None)
-    monkeypatch.setitem(sys.modules, "tflite_micro", fake)
+    fake = tmp_path / "packages" / "tflite_micro"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").touch()
+    (fake / "runtime.py").write_text(FAKE_TFLITE_MICRO)
+    paths = [str(fake.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
+    monkeypatch.syspath_prepend(fake.parent)
+    monkeypatch.delitem(sys.modules, "tflite_micro", raising=False)
     assert run_cli("kit", "microcontroller", TINY, "--out", tmp_path / "kit").code == 0
     (arena,) = set(re.findall("an arena of ([0-9,]+)", (tmp_path / "kit/README.md").read_text()))
     assert 5000 <= int(arena.replace(",", "")) < 5256
