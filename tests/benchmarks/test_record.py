@@ -46,15 +46,20 @@ def test_machines_that_differ_in_speed_have_folders_of_their_own(
     assert any("model-17-avx2-avx512-vnni-2-cores" in name for name in folders)
 
 
-def test_a_table_of_two_machines_is_refused(
+def test_a_table_is_of_the_one_machine_with_the_newest_of_its_figures(
     record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import readme
 
-    monkeypatch.setattr(readme, "MACHINES", ("a", "b"))
-    for name, part in (("a", "recipe_fast"), ("b", "recipe_seed")):
-        here = {"name": name, "processor": name, "cpu_features": [], "cores": 1}
-        (tmp_path / name).mkdir()
-        (tmp_path / name / f"{part}.json").write_text(json.dumps({"machine": here}))
-    with pytest.raises(ValueError, match="of one machine"):
-        readme.block("model")
+    def keep(machine: str, part: str, date: str) -> None:
+        (tmp_path / machine).mkdir(exist_ok=True)
+        content = {"machine": {"name": machine}, "date": date}
+        (tmp_path / machine / f"{part}.json").write_text(json.dumps(content))
+
+    keep("a", "one", "2026-01-01")
+    keep("b", "two", "2026-01-02")
+    with pytest.raises(ValueError, match="no machine has the figures of one, two"):
+        readme.results(["one", "two"])
+    keep("a", "two", "2025-12-31")
+    assert [p["machine"]["name"] for p in readme.results(["one", "two"])] == ["a", "a"]
+    assert [p["machine"]["name"] for p in readme.results(["two"])] == ["b"]
