@@ -103,7 +103,8 @@ def test_it_generates_and_scores_with_the_bundles_likelihood(bundle: Path, tmp_p
     document = json.loads(run_cli("score", tmp_path / "x.npy", "-b", bundle, "--json").out)
     assert document["unit"] == "nats"
     image = document["images"][0]
-    assert list(image) == ["file", "elbo_at_mean", "kl", "reconstruction", "psnr", "bits_per_dim"]
+    columns = ["file", "score", "elbo_at_mean", "kl", "reconstruction", "psnr", "bits_per_dim"]
+    assert list(image) == columns
     dims = np.prod(SHAPE)
     assert image["bits_per_dim"] == pytest.approx(
         -image["elbo_at_mean"] / (dims * np.log(2)), abs=1e-3
