@@ -76,12 +76,15 @@ def test_onnxruntimes_threads_stop_spinning_soon_after_a_run(tiny):
     artifact = bundle.manifest.find("decoder", "onnx")
     graph = open_session(artifact, bundle.read(artifact), threads=2)
     graph(z=standard_normal(1, 4))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    for _ in range(10):
-        graph(z=standard_normal(1, 4))
-        threading.Event().wait(0.03)
-    # A worker that spun on would have used the whole 0.3 s.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 0.15
+    shares = []
+    for _ in range(3):  # a busy machine may disturb one
+        cpu, clock = resource.getrusage(resource.RUSAGE_SELF).ru_utime, time.monotonic()
+        for _ in range(10):
+            graph(z=standard_normal(1, 4))
+            threading.Event().wait(0.03)
+        used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - cpu
+        shares.append(used / (time.monotonic() - clock))
+    assert min(shares) < 0.5  # a worker that spun on would have used all of the time
 
 
 def test_chunks_cover_a_batch_once():
