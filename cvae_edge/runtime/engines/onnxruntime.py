@@ -122,7 +122,8 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     # Idle workers spin, so that the next node finds them awake; without that, two threads are no
     # better than one. By default they go on for over 20 ms after a run, a core at full power for
-    # each image; 1 ms bridges the nodes and a caller's Python, and is as fast.
+    # each image; 1 ms bridges the nodes and a caller's Python, and is as fast. Releases before 1.26
+    # do not know this entry, and pass it over.
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     # The arena keeps what it took (microsoft/onnxruntime#11627). Chunks bound that, and without it
     # the C library's own heaps take more, and 256 images a quarter more time.
