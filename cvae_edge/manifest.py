@@ -21,6 +21,7 @@ MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"
 MONITOR_FILES = "monitor."  # what names of a monitor's files begin with
 ROLES = ("encoder", "decoder", "reconstruct", "prior", "density")
+HALVES = ("encoder", "decoder")
 PRIOR_ROLES = ("prior", "density")  # of a learned prior, each the other's inverse
 # in the order in which to list them
 PRECISIONS = ("float32", "float16", "dynamic_range", "int8", "int4")

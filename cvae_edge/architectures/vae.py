@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.errors import RunError
+from cvae_edge.manifest import HALVES
 
 Weights = dict[str, NDArray[np.float32]]
-ROLES = ("encoder", "decoder")
 
 
 class VAE:
@@ -68,7 +68,7 @@ class VAE:
 
     def architecture(self) -> dict[str, Any]:
         """Return both models' layers as plain JSON values, without weights."""
-        halves = zip(ROLES, (self.encoder, self.decoder), strict=True)
+        halves = zip(HALVES, (self.encoder, self.decoder), strict=True)
         return {role: keras.saving.serialize_keras_object(half) for role, half in halves}
 
     @classmethod
@@ -83,7 +83,7 @@ class VAE:
             # Copies: Keras empties what it reads.
             halves = [
                 keras.saving.deserialize_keras_object(copy.deepcopy(fields[role]), safe_mode=True)
-                for role in ROLES
+                for role in HALVES
             ]
         except Exception as error:  # Keras raises whatever a layer's constructor raises
             raise RunError(
@@ -99,7 +99,7 @@ class VAE:
 
     def _named(self) -> dict[str, Any]:
         named: dict[str, Any] = {}
-        for role, half in zip(ROLES, (self.encoder, self.decoder), strict=True):
+        for role, half in zip(HALVES, (self.encoder, self.decoder), strict=True):
             for variable in half.weights:
                 path = variable.path.removeprefix(f"{role}/")
                 name, i = f"{role}/{path}", 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 _ALIGNMENT = 4  # bytes: a word at a time may be read
@@ -14,6 +14,26 @@ class Life(NamedTuple):
     size: int
     first: int
     last: int
+
+
+def lifetimes(
+    used: Sequence[Iterable[int]], inputs: Iterable[int], outputs: Iterable[int],
+    size: Callable[[int], int],
+) -> dict[int, Life]:  # fmt: skip
+    """Return how long each buffer is needed.
+
+    Args:
+        used: by step, the buffers that it reads and writes.
+        inputs: buffers that are there before the first step.
+        outputs: buffers that are there after the last step.
+        size: of a buffer, in bytes.
+    """
+    lives: dict[int, Life] = {}
+    for step, buffers in enumerate((inputs, *used, outputs), -1):
+        for buffer in buffers:
+            first = lives[buffer].first if buffer in lives else step
+            lives[buffer] = Life(size(buffer), first, step)
+    return lives
 
 
 def place(buffers: Mapping[int, Life]) -> tuple[dict[int, int], int]:

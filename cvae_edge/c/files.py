@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from cvae_edge.manifest import Artifact, Manifest
+from cvae_edge.manifest import HALVES, Artifact, Manifest
 from cvae_edge.runtime.choose import choose_prior
-
-HALVES = ("encoder", "decoder")
 
 
 def files_of_c(manifest: Manifest) -> list[Artifact]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cvae_edge.c.arena import Life, place
+from cvae_edge.c.arena import lifetimes, place
 from cvae_edge.c.moves import strided
 from cvae_edge.c.steps import Step
 from cvae_edge.c.tflite_graph import Operator, Tensor, TFLiteGraph
@@ -39,8 +39,15 @@ class FloatLayout:
         self.steps: list[Step] = []
         for operator in graph.operators:
             self.steps += self._steps(operator)
-        borders = [self._read(n) for n in (*graph.inputs.values(), *graph.outputs.values())]
-        self._offsets, self.arena_bytes = self._plan(borders, len(graph.inputs))
+        inputs, outputs = (
+            [self._read(number).buffer for number in borders.values()]
+            for borders in (graph.inputs, graph.outputs)
+        )
+        used = [step.buffers for step in self.steps]
+        lives = lifetimes(
+            used, inputs, outputs, lambda buffer: _FLOAT * self._tensors[buffer].count
+        )
+        self._offsets, self.arena_bytes = place(lives)
         self.scratch: dict[int, int] = {}
 
     def offset(self, view: View) -> int:
@@ -85,22 +92,6 @@ class FloatLayout:
             raise ValueError(f"{operator.name} must take tensors of one shape, and nothing after")
         count = self._tensors[output].count
         return [Step(_ONE_BY_ONE[operator.name], {}, tuple(parts), y, extra=(count,))]
-
-    def _plan(self, borders: Sequence[View], inputs: int) -> tuple[dict[int, int], int]:
-        lives: dict[int, Life] = {}
-
-        def live(view: View, step: int) -> None:
-            size = _FLOAT * self._tensors[view.buffer].count
-            before = lives.get(view.buffer, Life(size, step, step))
-            lives[view.buffer] = Life(size, min(before.first, step), max(before.last, step))
-
-        for i, step in enumerate(self.steps):
-            for view in (*step.reads, step.writes):
-                if isinstance(view, View):
-                    live(view, i)
-        for i, view in enumerate(borders):
-            live(view, -1 if i < inputs else len(self.steps))
-        return place(lives)
 
 
 def _activation(operator: Operator) -> int:

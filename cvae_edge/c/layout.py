@@ -12,7 +12,7 @@ from collections import Counter
 import numpy as np
 
 from cvae_edge.c import windows
-from cvae_edge.c.arena import Life, place
+from cvae_edge.c.arena import Life, lifetimes, place
 from cvae_edge.c.moves import MOVES, pair
 from cvae_edge.c.simplify import RESHAPE, TABLE, IntegerGraph, Node
 from cvae_edge.c.steps import Step, lookup, move
@@ -181,25 +181,12 @@ class Layout:
 
     def _plan(self) -> tuple[dict[int, int], int, dict[int, int]]:
         """Place the buffers, and the scratch of each step that takes some."""
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        size: dict[int, int] = {}
-
-        def live(view: View, step: int) -> None:
-            buffer = self._buffer(view.buffer)
-            first[buffer] = min(first.get(buffer, step), step)
-            last[buffer] = max(last.get(buffer, step), step)
-            size[buffer] = self._tensors[buffer].count
-
-        for number in self._graph.inputs.values():
-            live(self._view(number), -1)
-        for i, step in enumerate(self.steps):
-            for view in (*step.reads, step.writes):
-                if isinstance(view, View):
-                    live(view, i)
-        for number in self._graph.outputs.values():
-            live(self._view(number), len(self.steps))
-        lives = {b: Life(size[b], first[b], last[b]) for b in size}
+        inputs, outputs = (
+            [self._buffer(self._view(number).buffer) for number in borders.values()]
+            for borders in (self._graph.inputs, self._graph.outputs)
+        )
+        used = [[self._buffer(buffer) for buffer in step.buffers] for step in self.steps]
+        lives = lifetimes(used, inputs, outputs, lambda buffer: self._tensors[buffer].count)
         scratch = {-1 - i: Life(s.scratch, i, i) for i, s in enumerate(self.steps) if s.scratch}
         offsets, total = place({**lives, **scratch})
         return offsets, total, {-1 - key: offsets[key] for key in scratch}

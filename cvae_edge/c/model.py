@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cvae_edge.c.files import HALVES
 from cvae_edge.c.float_layout import FloatLayout
 from cvae_edge.c.integers import dequantized, quantized
 from cvae_edge.c.layout import Layout
@@ -18,7 +17,7 @@ from cvae_edge.c.tflite_graph import Tensor, TFLiteGraph, read_graph
 from cvae_edge.errors import BundleError
 from cvae_edge.images import to_pixels
 from cvae_edge.likelihoods import LIKELIHOODS
-from cvae_edge.manifest import PRIOR_ROLES, Manifest
+from cvae_edge.manifest import HALVES, PRIOR_ROLES, Manifest
 from cvae_edge.preprocess import prepare
 from cvae_edge.sigmoid import sigmoid
 from cvae_edge.version import __version__

@@ -26,6 +26,11 @@ class Step:
     extra: tuple[Any, ...] = ()  # further arguments: integers or arrays
     scratch: int | None = None  # bytes beside its tensors; None: it takes none
 
+    @property
+    def buffers(self) -> list[int]:
+        """What it reads and writes of the arena."""
+        return [view.buffer for view in (*self.reads, self.writes) if isinstance(view, View)]
+
 
 def move(source: View, target: View) -> Step:
     """Return a step that copies a view to another one of the same shape.

@@ -24,7 +24,7 @@ from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.targets import TARGETS, File
 from cvae_edge.exporters.tune import OnStep, Pair, tune
 from cvae_edge.guard import check_graph
-from cvae_edge.manifest import Artifact
+from cvae_edge.manifest import HALVES, Artifact
 from cvae_edge.model_config import ModelShape
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.engines import open_session
@@ -88,7 +88,7 @@ class Builder:
 
         What is built from then on is what that gives.
         """
-        encoder, decoder = (Kind(role, format, precision) for role in ("encoder", "decoder"))
+        encoder, decoder = (Kind(role, format, precision) for role in HALVES)
         pair = Pair(
             self._network(encoder, self._lowering(encoder)),
             self._network(decoder, self._lowering(decoder)),

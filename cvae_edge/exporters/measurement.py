@@ -18,7 +18,7 @@ from cvae_edge.exporters.parity import Difference, check_parity
 from cvae_edge.exporters.subject import Subject
 from cvae_edge.exporters.targets import TARGETS
 from cvae_edge.exporters.tolerance import measure_tolerance
-from cvae_edge.manifest import Artifact
+from cvae_edge.manifest import HALVES, Artifact
 from cvae_edge.quiet import quiet
 from cvae_edge.runtime.timing import Call, make_call, time_in_turns
 
@@ -105,9 +105,7 @@ def measure_pairs(
         trained_on: the ELBO of the trained model in float32, trained on as networks of integers
             were; None where none was.
     """
-    halves = {
-        role: [e for e in exported if e.artifact.role == role] for role in ("encoder", "decoder")
-    }
+    halves = {role: [e for e in exported if e.artifact.role == role] for role in HALVES}
     pairs = []
     for encoder in halves["encoder"]:
         for decoder in halves["decoder"]:
@@ -141,7 +139,7 @@ def measure_latencies(
     for e in exported:
         a = e.artifact
         files = {a.file: (a, e.content)}
-        if a.role in ("encoder", "decoder") and a.format in NAIVE and a.precision in PRECISIONS:
+        if a.role in HALVES and a.format in NAIVE and a.precision in PRECISIONS:
             naive = NAIVE[a.format](getattr(subject.vae, a.role), a.precision, inputs)
             files[_naive(a.file)] = (naive.described_by(a), naive.content)
         with quiet():  # LiteRT announces its delegate

@@ -30,6 +30,7 @@ from cvae_edge.exporters.passes.quantize import (
     with_own_kernels,
 )
 from cvae_edge.exporters.subject import Subject
+from cvae_edge.manifest import HALVES
 from cvae_edge.preprocess import draw_binary
 from cvae_edge.training import elbo
 from cvae_edge.training.evaluate import as_graph
@@ -147,7 +148,7 @@ def train_on(subject: Subject, epochs: float, on_step: OnStep = lambda done, ste
 
     What it gains has nothing to do with integers, and is to be seen beside what they gain.
     """
-    pair = Pair(*(with_own_kernels(subject.networks[role]) for role in ("encoder", "decoder")))
+    pair = Pair(*(with_own_kernels(subject.networks[role]) for role in HALVES))
     tune(subject, pair, epochs, on_step)
     return subject.with_pair(as_graph(pair.encoder), as_graph(pair.decoder))
 

@@ -8,7 +8,7 @@ from string import Template
 from typing import NamedTuple
 
 from cvae_edge.bundle import Bundle
-from cvae_edge.c.files import HALVES, files_of_c
+from cvae_edge.c.files import files_of_c
 from cvae_edge.c.model import HEADER, SOURCE, CModel, can_score, write_c
 from cvae_edge.c.source import rows
 from cvae_edge.c.tflite_graph import read_graph
@@ -16,7 +16,7 @@ from cvae_edge.errors import BundleError
 from cvae_edge.kits.folder import new_kit, read_sources
 from cvae_edge.kits.golden import write_golden
 from cvae_edge.kits.tflite_micro import measure_arena
-from cvae_edge.manifest import PRIOR_ROLES, Artifact, Manifest
+from cvae_edge.manifest import HALVES, PRIOR_ROLES, Artifact, Manifest
 from cvae_edge.model_config import require
 from cvae_edge.writing import write_bytes
 

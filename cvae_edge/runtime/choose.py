@@ -8,7 +8,7 @@ from functools import partial
 from cvae_edge.bundle import Bundle
 from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import BundleError, DependencyError
-from cvae_edge.manifest import PRECISIONS, PRIOR_ROLES, Artifact, Manifest
+from cvae_edge.manifest import HALVES, PRECISIONS, PRIOR_ROLES, Artifact, Manifest
 from cvae_edge.model_config import PRIORS, require, require_choice
 from cvae_edge.runtime.engines import ENGINES, find_engine, is_installed, known_formats
 from cvae_edge.untrusted import is_number
@@ -27,7 +27,7 @@ def choose_format(manifest: Manifest, format: str = "auto") -> str:
         BundleError: the bundle has no decoder of it, and no encoder.
         DependencyError: for auto, nothing that runs the bundle's files is installed.
     """
-    halves = {(a.format, a.role) for a in manifest.artifacts if a.role in _ROLES}
+    halves = {(a.format, a.role) for a in manifest.artifacts if a.role in HALVES}
     there = [form for form, _ in halves]
     if format != "auto":
         find_engine(format)
@@ -80,8 +80,8 @@ def choose_pair(
     halves = {
         (a.role, p) for a in manifest.artifacts for p in ("auto", a.precision) if a.format == format
     }
-    there = [role for role in _ROLES if (role, precision) in halves]
-    return [choose_artifact(manifest, role, format, precision, measure) for role in there or _ROLES]
+    there = [role for role in HALVES if (role, precision) in halves]
+    return [choose_artifact(manifest, role, format, precision, measure) for role in there or HALVES]
 
 
 def choose_prior(
@@ -179,9 +179,6 @@ def loses_little(precision: str, elbo: float | None, loss: float | None) -> bool
     if elbo is None or loss is None:
         return precision == "float32"
     return loss <= loss_budget(elbo + loss)
-
-
-_ROLES = ("encoder", "decoder")
 
 
 def _artifacts(manifest: Manifest, role: str, format: str) -> list[Artifact]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from cvae_edge.c.files import HALVES, files_of_c
+from cvae_edge.c.files import files_of_c
 from cvae_edge.c.model import HEADER, SOURCE, write_c
 from cvae_edge.exporters.targets.target import Derivation, Derived
 from cvae_edge.kits.folder import read_sources
-from cvae_edge.manifest import Artifact, Manifest
+from cvae_edge.manifest import HALVES, Artifact, Manifest
 
 
 def derive(manifest: Manifest, files: Mapping[str, bytes]) -> Derived:
