@@ -12,10 +12,10 @@ from cvae_edge.bundle import Bundle, write_manifest
 from cvae_edge.errors import BundleError
 from cvae_edge.kits.folder import new_kit, sources
 from cvae_edge.kits.onnxruntime_web import NAME, pinned, read_onnxruntime_web
-from cvae_edge.manifest import PRIOR_ROLES, Artifact
+from cvae_edge.manifest import HALVES, PRIOR_ROLES, Artifact
 from cvae_edge.writing import write_bytes, write_text
 
-_ROLES = ("encoder", "decoder", *PRIOR_ROLES)
+_ROLES = (*HALVES, *PRIOR_ROLES)
 
 
 class WebKit(NamedTuple):
@@ -46,7 +46,8 @@ def make_web_kit(bundle: Bundle, out: Path, onnxruntime_web: Path | None = None)
         _copy_page(bundle.manifest.name, folder)
         _write_files(folder / NAME, runtime.items())
         _write_files(folder / "bundle", ((a.file, bundle.read(a)) for a in artifacts))
-        write_manifest(folder / "bundle", bundle.manifest._replace(artifacts=artifacts, files={}))
+        manifest = bundle.manifest._replace(artifacts=artifacts, files={}, monitor=None)
+        write_manifest(folder / "bundle", manifest)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return WebKit(out, [a.file for a in artifacts], size, bool(runtime))
 

@@ -10,6 +10,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cvae_edge import EdgeCVAE
@@ -17,6 +18,7 @@ from cvae_edge.bundle import Bundle, write_manifest
 from cvae_edge.kits import onnxruntime_web
 from cvae_edge.kits.folder import sources
 from cvae_edge.kits.onnxruntime_web import Pinned
+from cvae_edge.runtime.monitoring import fit_bundle
 
 TINY = Path(__file__).parents[1] / "data" / "tiny"
 CONTENT = b"export const here = true;"
@@ -155,6 +157,15 @@ def test_a_bundle_that_is_not_there_or_was_changed_is_refused(run_cli, tmp_path,
     assert result.code == 2
     assert "decoder.onnx was changed or damaged" in result.err
     assert not (tmp_path / "kit").exists()
+
+
+def test_a_bundle_with_a_monitor_is_shown_without_it(run_cli, tmp_path, bundle):
+    good = (EdgeCVAE.load(bundle).generate(80) > 0.5).astype(np.uint8) * np.uint8(255)
+    fit_bundle(bundle, good, method="kl", false_alarms=0.05, precisions=["float32"])
+    assert run_cli("kit", "web", bundle, "--out", tmp_path / "kit").code == 0
+    shown = EdgeCVAE.load(tmp_path / "kit" / "bundle")
+    assert shown.manifest.monitor is None
+    np.testing.assert_array_equal(shown.generate(2), EdgeCVAE.load(bundle).generate(2))
 
 
 def test_the_readme_names_the_version_that_is_pinned():
