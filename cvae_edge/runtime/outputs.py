@@ -15,7 +15,7 @@ from cvae_edge.images import image_grid, to_pixels, write_image
 from cvae_edge.memory import require_memory
 from cvae_edge.runtime.inputs import ImageStream, NamedImages
 from cvae_edge.runtime.names import output_names, require_apart
-from cvae_edge.runtime.rows import binary, write_rows
+from cvae_edge.runtime.rows import write_rows
 from cvae_edge.runtime.sources import ARRAYS, STANDARD
 
 _Pairs = Iterator[tuple[NamedImages, NDArray[Any]]]  # images and their reconstructions
@@ -69,7 +69,7 @@ def write_images(
     """
     kind = check_output(out)
     if kind == "array":
-        write_arrays(out, inputs=inputs, x_recon=images)
+        write_rows(out, [{"x_recon": images}], inputs)
     elif kind == "folder":
         paths = [Path(out) / f"{i:06d}.png" for i in range(start, start + len(images))]
         require_apart(paths, inputs)
@@ -192,21 +192,3 @@ def _reconstructed(
 def _said(n: int, out: str) -> str:
     where = "standard output" if out == STANDARD else out
     return f"{n} image{'s' if n > 1 else ''} in {where}"
-
-
-def write_arrays(out: str, *, inputs: Iterable[str] = (), **arrays: NDArray[Any]) -> None:
-    """Write arrays to .npz, or one array to .npy; - is standard output, .npy for one array.
-
-    Raises:
-        DataError: several arrays for an .npy file, or ``out`` is one of ``inputs``.
-        OSError: the file cannot be written; one that was there before is kept.
-    """
-    single = next(iter(arrays.values())) if len(arrays) == 1 else None
-    if Path(out).suffix.lower() == ".npy" and single is None:
-        raise DataError(f"{' and '.join(arrays)} need an .npz file, got {out}")
-    require_apart([Path(out)], inputs)
-    with binary(out) as file:
-        if single is not None and Path(out).suffix.lower() != ".npz":
-            np.save(file, single, allow_pickle=False)
-        else:
-            np.savez(file, **arrays)  # type: ignore[arg-type] # its stubs miss the keywords

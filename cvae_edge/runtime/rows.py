@@ -24,7 +24,7 @@ _COPIED = 1 << 20
 def write_rows(
     out: str, parts: Iterable[Mapping[str, NDArray[Any]]], inputs: Iterable[str] = ()
 ) -> int:
-    """Write arrays that come some rows at a time, as ``write_arrays`` does, and return how many.
+    """Write arrays that come some rows at a time, and return how many.
 
     The number of rows stands before them in a file, so until all are there they wait in temporary
     files beside ``out``.
@@ -39,7 +39,7 @@ def write_rows(
         OSError: the file cannot be written; one that was there before is kept.
     """
     require_apart([Path(out)], inputs)
-    with binary(out) as file, ExitStack() as stack:
+    with _binary(out) as file, ExitStack() as stack:
         waiting: dict[str, _Waiting] = {}
         for part in parts:
             for name, rows in part.items():
@@ -94,7 +94,7 @@ def _write(file: IO[bytes], out: str, arrays: Mapping[str, _Waiting]) -> None:
 
 
 @contextmanager
-def binary(out: str) -> Iterator[IO[bytes]]:
+def _binary(out: str) -> Iterator[IO[bytes]]:
     """Give a file that becomes ``out`` once it is whole."""
     if out != STANDARD:
         with new_file(Path(out)) as file:

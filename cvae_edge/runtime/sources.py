@@ -94,7 +94,7 @@ class Sources:
         elif _is_tar(source):
             from cvae_edge.runtime.tars import read_tar  # 10 ms that others spare
 
-            for path, content in read_tar(source):
+            for path, content in read_tar(_open(source), source):
                 yield File(f"{source}/{path}", path, content)
         else:
             yield File(source, Path(source).name, named=True)

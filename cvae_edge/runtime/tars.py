@@ -10,7 +10,6 @@ from typing import IO, Any
 
 from cvae_edge.errors import DataError
 from cvae_edge.image_files import is_image_name
-from cvae_edge.regular_files import open_regular
 from cvae_edge.untrusted import leads_out
 from cvae_edge.zips import check_expansion
 
@@ -19,8 +18,8 @@ _CHUNK = 1 << 20
 _END = bytes(tarfile.BLOCKSIZE)  # follows the last file
 
 
-def read_tar(name: str) -> Iterator[tuple[str, bytes]]:
-    """Give the images of an archive in its own order, each with its path in it.
+def read_tar(packed: IO[bytes], name: str) -> Iterator[tuple[str, bytes]]:
+    """Give the images of an archive in its own order, each with its path in it, and close it.
 
     What is hidden, no regular file or no image by its name is passed over, as in a folder.
 
@@ -28,10 +27,6 @@ def read_tar(name: str) -> Iterator[tuple[str, bytes]]:
         DataError: it is damaged or cut short, holds a name that leads out of it or an image of more
             than 256 MB, or would unpack to an absurd size.
     """
-    try:
-        packed = open_regular(name)
-    except OSError as error:
-        raise DataError(f"{name} cannot be read: {error.strerror}") from error
     try:
         with packed:
             yield from _images(packed, name.lower().endswith("z"))
