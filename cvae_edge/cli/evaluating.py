@@ -10,7 +10,7 @@ import typer
 
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import TRUST, print_json, print_table, progress_bar
-from cvae_edge.cli.subject import ALSO, one_bundle
+from cvae_edge.cli.subject import ALSO, DEFAULT_RUN, one_bundle
 from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def evaluate(
     from cvae_edge.likelihoods import unit
     from cvae_edge.manifest import MANIFEST
 
-    target = one_bundle(subject, bundle) or Path("runs/mnist")
+    target = one_bundle(subject, bundle) or DEFAULT_RUN
     with progress_bar() as bar:
         task = bar.add_task("evaluating", total=None, note="")
 

@@ -9,8 +9,7 @@ import typer
 
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import TRUST, print_json, progress_bar
-from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
-from cvae_edge.cli.training import DEFAULT_RUN
+from cvae_edge.cli.subject import ALSO, DEFAULT_RUN, SUBJECT, one_bundle
 from cvae_edge.quiet import quiet
 
 _PRECISIONS = {"dynamic": "dynamic_range"}  # words of --quantize that are shorter than a precision

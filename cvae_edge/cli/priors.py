@@ -9,6 +9,7 @@ import typer
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import progress_bar, say
 from cvae_edge.cli.run_summary import print_summary
+from cvae_edge.cli.subject import DEFAULT_RUN
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prior(
-    run: Path = typer.Argument(Path("runs/mnist"), help="A finished run, or an imported one."),
+    run: Path = typer.Argument(DEFAULT_RUN, help="A finished run, or an imported one."),
     epochs: int | None = typer.Option(
         None, help="Of the training images; by default 4 for each of the training's, at most 60."
     ),

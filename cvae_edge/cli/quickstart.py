@@ -53,7 +53,7 @@ def quickstart(
         "\nNext:\n"
         f"  cvae-edge generate {_BUNDLE} -n 100 --seed 1 --out more.png\n"
         "  cvae-edge train     the whole recipe, into runs/mnist\n"
-        "  cvae-edge export    every precision, from runs/mnist into export/mnist"
+        "  cvae-edge export    float32 to int8, from runs/mnist into export/mnist"
     )
 
 

@@ -1,4 +1,4 @@
-"""The bundle that a command is about: its one argument, or ``-b``."""
+"""What a command is about: a run; or a bundle, its one argument or ``-b``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from cvae_edge.model_config import require
 
+DEFAULT_RUN = Path("runs/mnist")
 BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in the package."
 BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP)
 SUBJECT = typer.Argument(None, metavar="[BUNDLE]", help=BUNDLE_HELP)

@@ -14,6 +14,7 @@ from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import progress_bar, say
 from cvae_edge.cli.planning import Plan, check_options, make_plan, parse_size
 from cvae_edge.cli.run_summary import print_summary
+from cvae_edge.cli.subject import DEFAULT_RUN
 from cvae_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from cvae_edge.training.launch import Beginning, Progress
     from cvae_edge.training.run import Run
 
-DEFAULT_RUN = Path("runs/mnist")
 _PIXELS = {"none": "grey or colour", "threshold": "binary (thresholded)", "draw": "binary (drawn)"}
 
 
