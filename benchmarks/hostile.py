@@ -39,8 +39,13 @@ from cvae_edge.errors import BundleError
 from cvae_edge.manifest import MANIFEST, digest
 from cvae_edge.runtime.source import open_bundle
 
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
+
+from runtime.fuzz_models import damage  # noqa: E402
+
 REFERENCE = Path(__file__).parents[1] / "export" / "reference"
-TINY = Path(__file__).parents[1] / "tests" / "data" / "tiny"
+TINY = TESTS / "data" / "tiny"
 SECONDS, MEGABYTES = 10, 1000
 # What a forger writes into a field.
 ODD = (
@@ -56,23 +61,6 @@ class Attack(NamedTuple):
     file: str
     content: bytes
     copied: Path | None = None  # into PLACE/copy before
-
-
-def damage(content: bytes, rng: random.Random) -> bytes:
-    """Change, cut out, double or cut off some bytes."""
-    damaged = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 5, 20))):
-        where = rng.randrange(len(damaged))
-        if rng.random() < 0.4:
-            where = min(where, rng.randrange(128))  # a header's
-        kind = rng.random()
-        if kind < 0.7:
-            damaged[where] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
-        elif kind < 0.85 and len(damaged) > 10:
-            del damaged[where : where + rng.randrange(1, 9)]
-        else:
-            damaged[where:where] = damaged[where : where + rng.randrange(1, 9)]
-    return bytes(damaged[: rng.randrange(1, len(damaged))] if rng.random() < 0.1 else damaged)
 
 
 def forge(document: Any, rng: random.Random) -> None:

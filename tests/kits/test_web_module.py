@@ -19,7 +19,6 @@ from cvae_edge import EdgeCVAE, noise
 from cvae_edge.fitting import fit_image
 from cvae_edge.kits.folder import sources
 from cvae_edge.likelihoods import make_likelihood
-from cvae_edge.manifest import MANIFEST, digest
 from cvae_edge.preprocess import Pixels
 from cvae_edge.runtime.source import reference_bundle
 
@@ -116,21 +115,9 @@ def test_likelihoods_are_pythons(tmp_path, name, scale):
     np.testing.assert_allclose(told, expected, rtol=2e-5)
 
 
-@pytest.fixture(scope="module")
-def with_prior(tmp_path_factory) -> Path:
-    """The tiny bundle with a learned prior."""
-    folder = tmp_path_factory.mktemp("bundle")
-    for path in (*TINY.iterdir(), *(DATA / "tiny_prior").iterdir()):
-        shutil.copy(path, folder)
-    fields = json.loads((folder / MANIFEST).read_text())
-    fields["artifacts"] += json.loads((folder / "artifacts.json").read_text())
-    (folder / MANIFEST).write_text(json.dumps({**fields, "digest": digest(fields)}))
-    return folder
-
-
-def test_a_learned_prior_is_drawn_from_and_scored_as_in_python(tmp_path, with_prior):
+def test_a_learned_prior_is_drawn_from_and_scored_as_in_python(tmp_path, prior_bundle):
     need_package("onnxruntime-node")
-    model = EdgeCVAE.load(with_prior, format="onnx", threads=1)
+    model = EdgeCVAE.load(prior_bundle, format="onnx", threads=1)
     x = model.generate(8, seed=5)
     verbs = {
         "generate": ([8], {"seed": 5}, {"data": x.ravel()}),
@@ -142,7 +129,7 @@ def test_a_learned_prior_is_drawn_from_and_scored_as_in_python(tmp_path, with_pr
         "bounds": ([array(x)], {"samples": 3, "seed": 1}, model.bounds(x, samples=3, seed=1)),
     }
     asked = [
-        {"call": "verb", "bundle": str(with_prior), "precision": "float32", "verb": verb}
+        {"call": "verb", "bundle": str(prior_bundle), "precision": "float32", "verb": verb}
         | {"args": args, "options": options}
         for verb, (args, options, _) in verbs.items()
     ]

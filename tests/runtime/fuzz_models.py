@@ -31,7 +31,7 @@ def damage(content: bytes, rng: random.Random) -> bytes:
         kind = rng.random()
         if kind < 0.7:
             damaged[where] = rng.choice((0, 1, 127, 128, 255, rng.randrange(256)))
-        elif kind < 0.85:
+        elif kind < 0.85 and len(damaged) > 10:
             del damaged[where : where + rng.randrange(1, 9)]
         else:
             damaged[where:where] = damaged[where : where + rng.randrange(1, 9)]

@@ -23,12 +23,9 @@ PRIOR = Path(__file__).parents[1] / "data" / "tiny_prior"
 
 
 @pytest.fixture(scope="module")
-def files(tiny: Path) -> dict[str, bytes]:
+def files(prior_bundle: Path) -> dict[str, bytes]:
     """The tiny bundle with a learned prior."""
-    found = {path.name: path.read_bytes() for path in (*tiny.iterdir(), *PRIOR.iterdir())}
-    fields = json.loads(found[MANIFEST])
-    fields["artifacts"] += json.loads(found["artifacts.json"])
-    return {**found, MANIFEST: json.dumps({**fields, "digest": digest(fields)}).encode()}
+    return {path.name: path.read_bytes() for path in prior_bundle.iterdir()}
 
 
 @pytest.fixture(scope="module")
