@@ -27,8 +27,8 @@ import record
 from cvae_edge.codec import Codec
 from cvae_edge.config import RECIPES, DataConfig, ModelConfig
 from cvae_edge.datasets import load_dataset
+from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import make_likelihood
-from cvae_edge.monitor.evidence import Evidence
 from cvae_edge.monitor.methods import METHODS
 from cvae_edge.noise import permutation
 from cvae_edge.preprocess import to_float

@@ -98,7 +98,7 @@ def image_bounds(
     mean, logvar = codec.encode(x)
     drawn, first = (1, 0) if start is None else (len(x), start)
     total = np.zeros(len(x))
-    reconstruction, squared_error, gain = (np.zeros(len(x)) for _ in range(3))
+    reconstruction, error, gain = (np.zeros(len(x)) for _ in range(3))
     log_sum = np.full(len(x), -np.inf)
     for sample in range(samples):
         eps = noise.standard_normal(drawn, mean.shape[1], seed, first, sample)
@@ -106,7 +106,7 @@ def image_bounds(
         x_logits = codec.decode(z)
         log_px = likelihood.log_prob(x, x_logits).astype(np.float64)
         if with_error:
-            squared_error += _squared_error(x, x_logits)
+            error += squared_error(x, x_logits)
         gain_sample = codec.prior_gain(z)
         log_weight = log_px - kl_sample(z, logvar, eps) + gain_sample
         reconstruction += log_px
@@ -121,35 +121,7 @@ def image_bounds(
     }
     if codec.density is not None:
         bounds["prior_gain"] = gain / samples
-    return {**bounds, "squared_error": squared_error / samples} if with_error else bounds
-
-
-def mean_bounds(
-    codec: Codec, x: Array, likelihood: Likelihood, with_error: bool = False
-) -> dict[str, NDArray[np.float64]]:
-    """Return each image's ``elbo_at_mean``, ``reconstruction`` and ``kl``: (n,), float64.
-
-    That is log p(x|z) at the posterior's mean, less the KL, as ``kl_at_mean`` has it. It has no
-    noise, and is mostly above the ELBO, which is the mean over all z. ``with_error`` is as in
-    ``image_bounds``.
-    """
-    mean, logvar = codec.encode(x)
-    x_logits = codec.decode(mean)
-    reconstruction = likelihood.log_prob(x, x_logits).astype(np.float64)
-    kl = kl_at_mean(codec, mean, logvar)
-    bounds = {"elbo_at_mean": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
-    return {**bounds, "squared_error": _squared_error(x, x_logits)} if with_error else bounds
-
-
-def kl_at_mean(codec: Codec, mean: Array, logvar: Array) -> NDArray[np.float64]:
-    """Return KL(q(z|x) || p(z)) in nats, (n,), without noise.
-
-    A learned prior has no KL in closed form: the one to the standard normal, less
-    ``Codec.prior_gain`` at the mean, takes its place, which would be exact if that gain were linear
-    in z.
-    """
-    kl: NDArray[np.float64] = kl_analytic(mean, logvar).astype(np.float64)
-    return kl - codec.prior_gain(mean)
+    return {**bounds, "squared_error": error / samples} if with_error else bounds
 
 
 def score_of(bounds: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
@@ -157,7 +129,8 @@ def score_of(bounds: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     return bounds["iwae" if "iwae" in bounds else "elbo_at_mean"]
 
 
-def _squared_error(x: Array, x_logits: Array) -> NDArray[np.float64]:
+def squared_error(x: Array, x_logits: Array) -> NDArray[np.float64]:
+    """Return each image's mean of (x - sigmoid(x_logits))^2, (n,)."""
     error: Array = np.square(x - sigmoid(x_logits.copy())).reshape(len(x), -1).mean(axis=1)
     return error.astype(np.float64)
 

@@ -5,6 +5,7 @@ from scipy import integrate, stats
 from cvae_edge import elbo
 from cvae_edge.codec import Codec
 from cvae_edge.errors import ConfigError
+from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import Bernoulli, make_likelihood
 
 
@@ -92,7 +93,7 @@ def test_without_a_start_every_image_has_the_noise_of_image_0(images):
 
 def test_the_elbo_at_the_mean_is_the_formula_written_out(images):
     codec = LineCodec()
-    bounds = elbo.mean_bounds(codec, images, Bernoulli(), with_error=True)
+    bounds = Evidence(codec, images, Bernoulli()).bounds(with_error=True)
     for i, image in enumerate(images):
         mean, logvar = (float(v[0, 0]) for v in codec.encode(image[np.newaxis]))
         p = 1 / (1 + np.exp(-codec.decode(np.array([[mean]], np.float32))[0].astype(np.float64)))

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
+from cvae_edge.evidence import Evidence
 from cvae_edge.monitor.blur import blur
-from cvae_edge.monitor.evidence import Evidence
 from cvae_edge.monitor.windows import enlarge
 
 _BLOCKS, _COARSE = 16, 8  # along a side at most; a cell has two by two of them

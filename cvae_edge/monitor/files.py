@@ -25,7 +25,7 @@ from cvae_edge.writing import write_bytes, write_text
 MONITOR, ARRAYS = "monitor.json", "monitor.npz"
 _VERSION = 1
 
-Fitted = Sequence[tuple[Sequence[Artifact], Monitor]]
+Monitors = Sequence[tuple[Sequence[Artifact], Monitor]]  # by all files of a model
 
 
 def load_monitor(
@@ -71,13 +71,13 @@ def _content(contents: Mapping[str, bytes], name: str) -> bytes:
     return contents[name]
 
 
-def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:
+def write_monitor(folder: Path, bundle: Bundle, monitors: Monitors) -> None:
     """Write a bundle anew with the monitor of its files, in one step; a former one goes.
 
     Args:
         folder: the bundle's.
         bundle: what is there now.
-        fitted: all files of a model, and its monitor; one or more.
+        monitors: one or more.
 
     Raises:
         BundleError: another process writes the bundle, or a file of it is damaged.
@@ -90,25 +90,25 @@ def write_monitor(folder: Path, bundle: Bundle, fitted: Fitted) -> None:
             write_bytes(new / artifact.file, bundle.read(artifact))
         for name in kept:
             write_bytes(new / name, bundle.read(name))
-        write_bytes(new / ARRAYS, _arrays(fitted))
-        write_text(new / MONITOR, json.dumps(_document(fitted), indent=1, allow_nan=False) + "\n")
+        write_bytes(new / ARRAYS, _arrays(monitors))
+        write_text(new / MONITOR, json.dumps(_document(monitors), indent=1, allow_nan=False) + "\n")
         files = {name: sha256_of(new / name) for name in (*kept, MONITOR, ARRAYS)}
         write_manifest(new, manifest._replace(files=files, monitor=MONITOR))
 
 
-def _fits(fitted: Fitted) -> list[tuple[Fit, list[Sequence[Artifact]]]]:
+def _fits(monitors: Monitors) -> list[tuple[Fit, list[Sequence[Artifact]]]]:
     """Return each fit once, with all pairs of files that it holds for."""
     fits: dict[int, tuple[Fit, list[Sequence[Artifact]]]] = {}
-    for artifacts, monitor in fitted:
+    for artifacts, monitor in monitors:
         fits.setdefault(id(monitor.fit), (monitor.fit, []))[1].append(artifacts)
     return list(fits.values())
 
 
-def _arrays(fitted: Fitted) -> bytes:
+def _arrays(monitors: Monitors) -> bytes:
     """Return an .npz of all statistics, their names after the number of the fit."""
     arrays: dict[str, Any] = {
         f"{number}_{name}": values
-        for number, (fit, _) in enumerate(_fits(fitted))
+        for number, (fit, _) in enumerate(_fits(monitors))
         for name, values in fit.statistics.items()
     }
     content = io.BytesIO()
@@ -116,8 +116,8 @@ def _arrays(fitted: Fitted) -> bytes:
     return content.getvalue()
 
 
-def _document(fitted: Fitted) -> dict[str, Any]:
-    (_, first), *_ = fitted
+def _document(monitors: Monitors) -> dict[str, Any]:
+    (_, first), *_ = monitors
     return {
         "format_version": _VERSION,
         **first.settings._asdict(),
@@ -125,7 +125,7 @@ def _document(fitted: Fitted) -> dict[str, Any]:
         "arrays": ARRAYS,
         "fits": [
             {"files": [{a.file: a.sha256 for a in pair} for pair in pairs], **_numbers(fit)}
-            for fit, pairs in _fits(fitted)
+            for fit, pairs in _fits(monitors)
         ],
     }
 

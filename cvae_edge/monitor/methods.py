@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
+from cvae_edge.evidence import Evidence
 from cvae_edge.model_config import require_choice
 from cvae_edge.monitor import field, residual, scores
-from cvae_edge.monitor.evidence import Evidence
 
 Statistics = Mapping[str, Array]
 

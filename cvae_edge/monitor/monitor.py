@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from cvae_edge.codec import Array, Codec
 from cvae_edge.errors import BundleError
+from cvae_edge.evidence import Evidence
 from cvae_edge.fitting import Fitted
 from cvae_edge.likelihoods import Likelihood
 from cvae_edge.manifest import Manifest
-from cvae_edge.monitor.evidence import Evidence
 from cvae_edge.monitor.fitting import Fit, fit, worst
 from cvae_edge.monitor.methods import METHODS, Method, find_method
 from cvae_edge.monitor.rates import rank_of
@@ -50,6 +50,7 @@ class Verdicts(NamedTuple):
     score: NDArray[np.float64]  # (n,); 0 is the typical good image, above 1 is anomalous
     anomalous: NDArray[np.bool_]  # (n,)
     heat: Array | None  # (n, height, width); above 1 is more than good images show; or not asked
+    bounds: dict[str, NDArray[np.float64]]  # see ``Evidence.bounds``; none: not asked
 
 
 class Monitor:
@@ -64,12 +65,13 @@ class Monitor:
         """Whether there are heat maps: a method may give just a number."""
         return self._method.map is not None
 
-    def check(self, images: Any, heat: bool = True) -> Verdicts:
+    def check(self, images: Any, heat: bool = True, bounds: bool = False) -> Verdicts:
         """Judge images of ``settings.image_shape``.
 
         Args:
             images: as ``EdgeCVAE`` takes them.
             heat: whether to make heat maps, where the method has any.
+            bounds: whether to tell those at the mean, of images of the model's own shape.
 
         Raises:
             DataError: the images are not of that shape, or not images.
@@ -81,24 +83,26 @@ class Monitor:
         statistics = self.fit.statistics
 
         def judge(codec: Codec, x: Array) -> dict[str, NDArray[Any]]:
-            features = self._method.features(Evidence(codec, x, likelihood_of(self._model)))
-            judged: dict[str, NDArray[Any]] = {
-                "distance": self._method.distance(features, statistics)
-            }
+            evidence = Evidence(codec, x, likelihood_of(self._model))
+            features = self._method.features(evidence)
+            judged: dict[str, NDArray[Any]] = evidence.bounds(with_error) if bounds else {}
+            judged["distance"] = self._method.distance(features, statistics)
             if maps is not None:
                 judged["heat"] = enlarge(maps(features, statistics, x.shape[1:]), x.shape[1:3])
             return judged
 
+        with_error = self._model.manifest.pixels.binarize == "none"
         windows = len(window_places(shape, self._model.image_shape))
         try:
             judged = self._model.measure(Fitted(cut(x, self._model.image_shape)), judge)
         except (ValueError, KeyError) as error:  # arrays of other shapes or names
             raise BundleError("the monitor's arrays must be those of the bundle's model") from error
-        score = self.fit.scores(worst(judged["distance"], windows))
-        if maps is None:
-            return Verdicts(score, score > 1, None)
-        heat_map = join(judged["heat"], shape, self._model.image_shape)
-        return Verdicts(score, score > 1, heat_map / np.float32(self.fit.map_threshold or 1))
+        score = self.fit.scores(worst(judged.pop("distance"), windows))
+        heat_map = judged.pop("heat", None)
+        if heat_map is not None:
+            heat_map = join(heat_map, shape, self._model.image_shape)
+            heat_map = heat_map / np.float32(self.fit.map_threshold or 1)
+        return Verdicts(score, score > 1, heat_map, judged)
 
 
 def fit_monitors(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
+from cvae_edge.evidence import Evidence
 from cvae_edge.monitor.blur import blur
-from cvae_edge.monitor.evidence import Evidence
 
 BLURS = (1, 2, 4)  # pixels' reach of a box that is taken twice
 _LEAST = 1e-3  # of the mean spread: no pixel is surer

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array
+from cvae_edge.evidence import Evidence
 from cvae_edge.monitor.blur import blur
-from cvae_edge.monitor.evidence import Evidence
 
 Values = NDArray[np.float64]
 _SMALLEST_ENERGY = 1e-3  # of a whole image: a black one has none
@@ -23,8 +23,7 @@ def negative_elbo(evidence: Evidence) -> Values:
 
 def negative_likelihood(evidence: Evidence) -> Values:
     """Return -log p(x|z) at the posterior's mean, in nats: the ELBO's first part."""
-    log_px = evidence.likelihood.log_prob(evidence.x, evidence.x_logits)
-    return -log_px.astype(np.float64)
+    return -evidence.reconstruction
 
 
 def kl(evidence: Evidence) -> Values:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cvae_edge.codec import Array, Codec
-from cvae_edge.elbo import image_bounds, mean_bounds, score_of
+from cvae_edge.elbo import image_bounds, score_of
+from cvae_edge.evidence import Evidence
 from cvae_edge.manifest import Manifest
 from cvae_edge.model_config import require
 from cvae_edge.preprocess import prepare
@@ -49,7 +50,7 @@ class Judge:
     def bounds(self, x: Any, samples: int = 0, seed: int = 0) -> dict[str, NDArray[np.float64]]:
         """Return each image's bounds, with squared_error unless pixels are binary.
 
-        See ``elbo.mean_bounds`` and, for ``samples`` of at least 1, ``elbo.image_bounds``; every
+        See ``Evidence.bounds`` and, for ``samples`` of at least 1, ``elbo.image_bounds``; every
         image has the same noise.
 
         Raises:
@@ -63,7 +64,7 @@ class Judge:
         def bounds(codec: Codec, x: Array) -> dict[str, NDArray[np.float64]]:
             if samples:
                 return image_bounds(codec, x, likelihood, samples, seed, None, with_error)
-            return mean_bounds(codec, x, likelihood, with_error)
+            return Evidence(codec, x, likelihood).bounds(with_error)
 
         return self.measure(x, bounds)
 

@@ -20,7 +20,7 @@ from cvae_edge.runtime.source import default_bundle
 ALL = "all"
 
 
-class Fitted(NamedTuple):
+class FittedBundle(NamedTuple):
     """What was fitted and written."""
 
     folder: str
@@ -54,7 +54,7 @@ def fit_bundle(
     provider: str = "cpu",
     trust: bool = False,
     on_pair: Callable[[int, int], None] = lambda done, total: None,
-) -> Fitted:
+) -> FittedBundle:
     """Fit a monitor through a bundle's files and write it into the bundle, in one step.
 
     Args:
@@ -88,7 +88,7 @@ def fit_bundle(
         monitors.append((files, monitor))
         on_pair(len(monitors), len(pairs))
     write_monitor(folder, bundle, monitors)
-    return Fitted(str(folder), monitors[0][1].settings, monitors)
+    return FittedBundle(str(folder), monitors[0][1].settings, monitors)
 
 
 def _pairs(manifest: Manifest, format: str, precisions: Sequence[str]) -> list[list[Artifact]]:

@@ -126,18 +126,23 @@ def judge_images(
     monitor, kept = model.monitor, named.kept()
     score = np.empty(len(kept))
     found: dict[int, list[Box]] | None = {} if with_boxes and monitor.maps else None
+    same = monitor.settings.image_shape == model.image_shape
+    parts: list[dict[str, NDArray[np.float64]]] = []
     for low in range(0, len(kept), _BATCH):
         x = named.images[low : low + _BATCH]
-        verdicts = monitor.check(Fitted(x), heat=bool(pictures) or found is not None)
+        with_heat = bool(pictures) or found is not None
+        verdicts = monitor.check(Fitted(x), with_heat, bounds=same and samples == 0)
         score[low : low + len(x)] = verdicts.score
+        parts.append(verdicts.bounds)
         heat = () if verdicts.heat is None else verdicts.heat
         for i, image, map_ in zip(kept[low:], x, heat, strict=False):
             if found is not None:
                 found[i] = boxes(map_)
             if pictures:
                 write_image(pictures[i], overlay(image, map_), durable=False)
-    same = monitor.settings.image_shape == model.image_shape
-    bounds = model.bounds(Fitted(named.images), samples, seed) if same else {}
+    bounds = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    if same and samples:
+        bounds = model.bounds(Fitted(named.images), samples, seed)
     return Scores(
         named.names,
         named.broken,

@@ -38,7 +38,7 @@ _STREAM = 4  # of noise; evaluations draw from stream 0, see also ``summary`` an
 OnStep = Callable[[int, int], None]  # steps done, all steps
 
 
-class Fitted(NamedTuple):
+class FittedPrior(NamedTuple):
     """A prior, and how it was found."""
 
     flow: Flow
@@ -67,7 +67,7 @@ def fit_prior(
     on_step: OnStep = lambda done, steps: None,
     asked: Interruption | None = None,
     epochs: int | None = None,
-) -> Fitted:
+) -> FittedPrior:
     """Fit a flow to the posteriors of training images; a function of the arguments and the machine.
 
     Args:
@@ -105,7 +105,7 @@ def fit_prior(
         "validation_gain": best if gain else None,
         "seconds": round(time.monotonic() - started, 1),
     }
-    return Fitted(kept, report)
+    return FittedPrior(kept, report)
 
 
 def _encode(codec: Codec, images: NDArray[Any], dataset: Dataset, seed: int) -> Posteriors:

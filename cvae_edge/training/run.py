@@ -135,14 +135,10 @@ class Run:
         """
         from cvae_edge.architectures.vae import VAE
 
-        vae, model = (
-            VAE.from_architecture(read_json(self.folder / _ARCHITECTURE)),
-            self.config.model,
-        )
+        path, model = self.folder / _ARCHITECTURE, self.config.model
+        vae = VAE.from_architecture(read_json(path))
         if (vae.image_shape, vae.latent_dim) != (model.image_shape, model.latent_dim):
-            raise RunError(
-                f"{self.folder / _ARCHITECTURE} is not what {CONFIG} says: one is damaged"
-            )
+            raise RunError(f"{path} is not what {CONFIG} says: one is damaged")
         return vae
 
     def vae(self) -> VAE:

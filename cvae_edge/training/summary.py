@@ -14,7 +14,7 @@ from cvae_edge.elbo import evaluate, reparameterize
 from cvae_edge.likelihoods import Likelihood, fit_likelihood, make_likelihood
 from cvae_edge.preprocess import draw_binary
 from cvae_edge.training.evaluate import trained_codec
-from cvae_edge.training.prior import Fitted
+from cvae_edge.training.prior import FittedPrior
 
 _IMAGES = 1000  # that a scale is fitted on
 _VALUES = 1 << 22  # of all of them; where images are large, fewer do
@@ -43,7 +43,7 @@ def fit_on(codec: Codec, dataset: Dataset, name: str) -> Likelihood:
 
 
 def summarize(
-    vae: VAE, dataset: Dataset, likelihood: Likelihood, prior: Fitted | None = None
+    vae: VAE, dataset: Dataset, likelihood: Likelihood, prior: FittedPrior | None = None
 ) -> dict[str, Any]:
     """Return a finished model's figures on test images, as JSON values."""
     codec = trained_codec(vae, None if prior is None else prior.flow)

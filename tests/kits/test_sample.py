@@ -17,7 +17,8 @@ from cvae_edge.c.integers import dequantized, quantized
 from cvae_edge.c.simplify import simplify
 from cvae_edge.c.tflite_graph import read_graph
 from cvae_edge.codec import Codec
-from cvae_edge.elbo import mean_bounds, reparameterize
+from cvae_edge.elbo import reparameterize
+from cvae_edge.evidence import Evidence
 from cvae_edge.images import to_pixels
 from cvae_edge.likelihoods import make_likelihood
 from cvae_edge.manifest import Manifest
@@ -132,7 +133,7 @@ def test_scores_are_pythons(name: str, images: np.ndarray, tmp_path: Path) -> No
     )
     contents = files(bundle)
     x = prepare(images, binarize)
-    wanted = mean_bounds(codec(manifest, contents), x, manifest.likelihood)["elbo_at_mean"]
+    wanted = Evidence(codec(manifest, contents), x, manifest.likelihood).bounds()["elbo_at_mean"]
     got = sample_program(tmp_path, manifest, contents)("score", 0, 0, images=images)[:, 0]
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
 
@@ -174,7 +175,7 @@ def test_scores_are_with_the_learned_prior(
     halves, prior = codec(flow.manifest, files(flow)), open_codec(flow)
     python = Codec(halves.encoder, halves.decoder, prior.prior, prior.density)
     x = prepare(images, "threshold")
-    wanted = mean_bounds(python, x, flow.manifest.likelihood)["elbo_at_mean"]
+    wanted = Evidence(python, x, flow.manifest.likelihood).bounds()["elbo_at_mean"]
     got = run_flow("score", 0, 0, images=images)[:, 0]
     np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-3)
     assert np.abs(got - run("score", 0, 0, images=images)[:, 0]).min() > 0.05

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from cvae_edge.codec import Codec
+from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import make_likelihood
 from cvae_edge.monitor import field
 from cvae_edge.monitor.blur import blur
-from cvae_edge.monitor.evidence import Evidence
 
 
 def evidence_of(residual: np.ndarray) -> Evidence:

@@ -13,7 +13,7 @@ import pytest
 from cvae_edge import EdgeCVAE
 from cvae_edge.bundle import Bundle, sha256_of, write_manifest
 from cvae_edge.errors import BundleError, ConfigError, DataError
-from cvae_edge.manifest import MANIFEST, Manifest, digest
+from cvae_edge.manifest import Manifest
 from cvae_edge.monitor.fitting import fit
 from cvae_edge.monitor.methods import METHODS
 from cvae_edge.monitor.monitor import fit_monitors
@@ -217,14 +217,8 @@ def test_a_bundle_without_a_decoder_has_scores_and_no_heat_maps(tmp_path, good, 
         list(fit_monitors([EdgeCVAE.load(tmp_path / "b")], good, "field", 0.1))
 
 
-def test_a_monitor_is_that_of_the_prior_it_was_fitted_with(bundle, good):
-    for path in (TINY.parent / "tiny_prior").glob("*.*"):
-        if path.suffix in (".onnx", ".tflite"):
-            shutil.copy(path, bundle)
-    fields = json.loads((bundle / MANIFEST).read_text())
-    fields["artifacts"] += json.loads((TINY.parent / "tiny_prior" / "artifacts.json").read_text())
-    fields.pop("monitor", None)
-    (bundle / MANIFEST).write_text(json.dumps({**fields, "digest": digest(fields)}))
+def test_a_monitor_is_that_of_the_prior_it_was_fitted_with(prior_bundle, tmp_path, good):
+    bundle = shutil.copytree(prior_bundle, tmp_path / "bundle")
     fit_bundle(bundle, good, method="elbo", false_alarms=0.05, precisions=["float32", "int8"])
     for precision in ("float32", "int8"):
         model = EdgeCVAE.load(bundle, precision=precision)
@@ -235,3 +229,14 @@ def test_a_monitor_is_that_of_the_prior_it_was_fitted_with(bundle, good):
         np.testing.assert_allclose(verdicts, wanted, atol=1e-3)
     with pytest.raises(BundleError, match="fitted with the learned prior"):
         EdgeCVAE.load(bundle, prior="standard").monitor.check(good[:1])
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_bounds_that_are_told_beside_verdicts_are_the_models(monitored, noise, good, precision):
+    model = EdgeCVAE.load(monitored, precision=precision)
+    images = np.concatenate([noise, good[:80]])
+    assert model.monitor.check(images).bounds == {}
+    told, wanted = model.monitor.check(images, bounds=True).bounds, model.bounds(images)
+    assert told.keys() == wanted.keys()
+    for name, values in wanted.items():
+        np.testing.assert_allclose(told[name], values, rtol=1e-6)

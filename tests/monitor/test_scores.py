@@ -9,10 +9,10 @@ import pytest
 
 from cvae_edge.codec import Codec
 from cvae_edge.errors import ConfigError
+from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import make_likelihood
 from cvae_edge.monitor import residual, scores
 from cvae_edge.monitor.blur import blur
-from cvae_edge.monitor.evidence import Evidence
 from cvae_edge.monitor.methods import METHODS, find_method
 
 RNG = np.random.default_rng(0)
