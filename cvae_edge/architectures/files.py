@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +85,8 @@ def _load_weights(path: Path, architecture: keras.Model | None) -> keras.Model:
     if architecture is None:
         raise ConfigError(f"{path} holds weights alone: give the --preset that they belong to")
     try:
-        with quiet():
+        with quiet(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the error says as well
             architecture.load_weights(path)
     except Exception as error:  # as above
         raise ConfigError(

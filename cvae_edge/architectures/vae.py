@@ -132,7 +132,8 @@ def reason(error: Exception) -> str:
     if unknown:
         return "c" + unknown[0][1:]
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0].removesuffix(".")[:300]
+    sentence = (lines or [type(error).__name__])[0].partition(". Example error message")[0]
+    return sentence.removesuffix(".")[:300]
 
 
 def initializers(seed: int, network: int) -> Any:
