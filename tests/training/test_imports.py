@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 
 import keras
 import numpy as np
@@ -92,6 +93,16 @@ def test_weights_alone_need_the_preset_that_they_belong_to(tiny_npz, tmp_path):
     assert np.array_equal(
         run.vae().weights()["decoder/up_1/kernel"], built.weights()["decoder/up_1/kernel"]
     )
+
+
+def test_weights_of_other_layers_are_named_in_one_sentence(tiny_npz, tmp_path):
+    path = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((784,)), layers.Dense(5)]).save_weights(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConfigError, match="objects could not be loaded$"):
+            import_models(path, path, str(tiny_npz), tmp_path / "run", preset="general")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_wrong_spread_is_refused_or_doubted(good_pair, tiny_npz, tmp_path):
