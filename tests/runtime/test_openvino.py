@@ -172,6 +172,25 @@ def test_it_prints_nothing_and_writes_nothing(tiny: Path, tmp_path: Path):
 
 
 @installed
+def test_a_signal_is_handled_after_models_have_come_and_gone(tiny: Path):
+    """In their order; Python handles signals on the thread's signal stack, if it has one."""
+    code = (
+        "import signal; from cvae_edge import EdgeCVAE\n"
+        "def load():\n"
+        f"    model = EdgeCVAE.load({str(tiny)!r}, format='onnx', provider='openvino')\n"
+        "    return model.generate(1), model\n"
+        "first, second = load(), load()\n"
+        "del first\n"
+        "del second\n"
+        "signal.signal(signal.SIGINT, lambda number, frame: print('handled'))\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    command = [sys.executable, "-X", "faulthandler", "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "handled\n"), ran.stderr
+
+
+@installed
 def test_the_model_says_what_it_runs_on(on_openvino):
     assert "openvino" in repr(on_openvino)
 

@@ -37,6 +37,10 @@ with _without_telemetry():
     import openvino as ov
     from openvino import opset13
 
+# One for the process. Each brings a signal stack for the thread that first compiles with it; where
+# two end in the order of their beginning, the thread is left with memory that is no longer there,
+# and the next signal, a Ctrl-C say, ends the process.
+_CORE = ov.Core()
 _LARGEST = 256  # images in a run
 _SPARE = 8  # places of a run that may be left empty: they cost less than a run more
 
@@ -55,10 +59,9 @@ class OpenVINOGraph:
         self._outputs = [tensor.name for tensor in artifact.outputs]
         self._threads = threads or available_cores()
         self._turn = threading.Lock()
-        self._core = ov.Core()
         try:
             # As a file object: bytes might be taken for a path.
-            model = self._core.read_model(io.BytesIO(content))
+            model = _CORE.read_model(io.BytesIO(content))
             self._multiply_in_float32(model)
         except Exception as error:  # OpenVINO's own errors share no base class
             raise BundleError(
@@ -67,7 +70,7 @@ class OpenVINOGraph:
         self._check_names(model)
         parameters = [model.input(name).get_node() for name in self._inputs]
         outputs = [model.output(name) for name in self._outputs]
-        self._network = _Network(self._core, ov.Model(outputs, parameters), self._threads)
+        self._network = _Network(ov.Model(outputs, parameters), self._threads)
 
     def __call__(self, **inputs: Array) -> dict[str, Array]:
         """Run the graph on a batch of any size."""
@@ -89,7 +92,7 @@ class OpenVINOGraph:
         for node in model.get_ops():
             weights = node.input_value(1) if node.get_type_name() == "MatMul" else None
             if weights and weights.get_node().get_type_name() == "Multiply":  # by their scales
-                values = self._core.compile_model(ov.Model([weights], []), "CPU")({})[0]
+                values = _CORE.compile_model(ov.Model([weights], []), "CPU")({})[0]
                 constant = opset13.constant(np.array(values))
                 node.input(1).replace_source_output(constant.output(0))
 
@@ -114,9 +117,8 @@ class _Network:
     250 ms. So the sizes are powers of two, few enough to keep them all.
     """
 
-    def __init__(self, core: ov.Core, model: ov.Model, threads: int) -> None:
+    def __init__(self, model: ov.Model, threads: int) -> None:
         self.model = model
-        self._core = core
         self._options = {
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,  # all threads in one run, as the turns want it
@@ -143,7 +145,7 @@ class _Network:
 
     def _compile(self, size: int) -> ov.InferRequest:
         self.model.reshape({t: [size, *list(t.partial_shape)[1:]] for t in self.model.inputs})
-        compiled = self._core.compile_model(self.model, "CPU", self._options)
+        compiled = _CORE.compile_model(self.model, "CPU", self._options)
         request = self._requests[size] = compiled.create_infer_request()
         return request
 
