@@ -1,8 +1,8 @@
-"""Run the benchmarks, and rebuild the figures in the README from what they gave.
+"""Run the benchmarks, and rebuild the figures in the READMEs from what they gave.
 
     python -m benchmarks RUN BUNDLE [NAME ...]    all of them, or those named, one after the other
     python -m benchmarks --quick RUN BUNDLE       each for moments, into a temporary folder
-    python -m benchmarks --readme                 only rebuild the README's figures
+    python -m benchmarks --readme                 only rebuild the figures
 
 RUN is a finished run, BUNDLE its export. Peers that are not installed are named
 as skipped.
@@ -87,7 +87,7 @@ def main() -> None:
         if failed:
             sys.exit(f"failed: {', '.join(failed)}")
     if not options.quick:
-        print("README.md rebuilt" if readme.rebuild() else "README.md is as it was")
+        print(f"rebuilt: {', '.join(readme.rebuild()) or 'nothing, all figures stand'}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The figures in the README, made from the kept results so that they cannot drift apart.
+"""The figures in the READMEs, made from the kept results so that they cannot drift apart.
 
-What the README has between ``<!-- figures:NAME -->`` and ``<!-- /figures -->`` is what the function
+What a page has between ``<!-- figures:NAME -->`` and ``<!-- /figures -->`` is what the function
 ``NAME`` here makes of the results that its arguments are named after, and the machine they are of:
 the one with the newest of them.
 """
@@ -21,7 +21,7 @@ from inference_report import best_table
 from microcontroller_report import summary
 from web import table as web_table
 
-README = Path(__file__).parents[1] / "README.md"
+PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
 Results = dict[str, Any]
 _BLOCK = re.compile(r"(<!-- figures:(\w+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 _PRECISIONS = ("float32", "float16", "dynamic_range", "int8")
@@ -45,6 +45,23 @@ def results(names: Sequence[str]) -> list[Results]:
     if not found:
         raise ValueError(f"no machine has the figures of {', '.join(names)}: run their scripts")
     return found[max(found)]
+
+
+def front(lowering: Results, samples: Results) -> str:
+    """What the README shows first."""
+    times: dict[tuple[str, str], float] = {}
+    for row in lowering["rows"]:
+        if (row["run"], row["format"], row["threads"]) == ("mnist", "tflite", 1):
+            times[row["precision"], row["lowering"]] = row["microseconds"]
+    rows = []
+    for precision in ("float32", "dynamic_range", "int8"):
+        ours, own = times[precision, "polyphase"], times[precision, "tools' own"]
+        words = f"decoder, TFLite {precision.replace('_', ' ')}, microseconds an image"
+        rows.append([words, f"{ours:.0f}", f"{own:,.0f}"])
+    judged = samples["judged"]
+    shares = (f"{judged[prior]['sure']:.0%}" for prior in ("flow", "standard"))
+    rows.append(["samples of which a classifier is 90% sure", *shares])
+    return record.markdown_table(("MNIST model", "cvae_edge", "TensorFlow's own export"), rows)
 
 
 def model(recipe_fast: Results, recipe_seed: Results) -> str:
@@ -215,6 +232,7 @@ def training(training_batch_100: Results) -> str:
 BLOCKS: dict[str, Callable[..., str]] = {
     function.__name__: function
     for function in (
+        front,
         model,
         files,
         tuning,
@@ -233,7 +251,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
 
 
 def rebuilt(text: str) -> str:
-    """Return the README's text with every block made anew."""
+    """Return a page's text with every block made anew."""
     return _BLOCK.sub(lambda found: found[1] + block(found[2]) + found[3], text)
 
 
@@ -244,9 +262,13 @@ def block(name: str) -> str:
     return f"{function(*parts)}\n{record.machine_words(parts[0]['machine'])}"
 
 
-def rebuild() -> bool:
-    """Write the README; return whether that changed it."""
-    text = README.read_text()
-    new = rebuilt(text)
-    README.write_text(new)
-    return new != text
+def rebuild() -> list[str]:
+    """Write the pages; return which of them changed, by their paths in the checkout."""
+    changed = []
+    for page in PAGES:
+        text = page.read_text()
+        new = rebuilt(text)
+        if new != text:
+            page.write_text(new)
+            changed.append(str(page.relative_to(PAGES[0].parent)))
+    return changed

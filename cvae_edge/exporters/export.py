@@ -49,8 +49,8 @@ class ExportResult:
 
 @temporary_files()
 def export_bundle(
-    run: Path | Run,
-    out: Path,
+    run: str | Path | Run,
+    out: str | Path,
     formats: Sequence[str] = ("onnx", "tflite"),
     precisions: Sequence[str] = ("float32",),
     *,
@@ -81,7 +81,7 @@ def export_bundle(
         BundleError: ``out`` exists and is no bundle.
         ParityError: a float32 file is not the trained model.
     """
-    settings = Settings(formats, precisions, **options)
+    settings, out = Settings(formats, precisions, **options), Path(out)
     check_output(out)
     on_stage("loading the run")
     subject = load_subject(run if isinstance(run, Run) else Run.open(run), data)

@@ -44,7 +44,7 @@ class Beginning(NamedTuple):
 
 @temporary_files()
 def train(
-    folder: Path,
+    folder: str | Path,
     config: RunConfig,
     dataset: Dataset | None = None,
     *,
@@ -86,7 +86,7 @@ def train(
     """
     tf.config.experimental.enable_op_determinism()
     distribution, is_chief = _make_strategy(strategy)
-    data = config.data
+    folder, data = Path(folder), config.data
     if resume:
         data, config = _find_data(folder, config)
     dataset = dataset or load_dataset(data)

@@ -103,12 +103,13 @@ class Run:
         self._write_json(CONFIG, {"format_version": FORMAT_VERSION, **self.config.to_dict()})
 
     @classmethod
-    def open(cls, folder: Path) -> Run:
+    def open(cls, folder: str | Path) -> Run:
         """Open the run in ``folder``, finished or not.
 
         Raises:
             RunError: there is none, or its config cannot be read.
         """
+        folder = Path(folder)
         path = folder / CONFIG
         if not path.is_file():
             raise RunError(

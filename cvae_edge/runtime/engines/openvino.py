@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 from cvae_edge.codec import Array
 from cvae_edge.errors import BundleError
 from cvae_edge.manifest import Artifact
+from cvae_edge.model_config import require
 from cvae_edge.runtime.parallel import available_cores
 
 
@@ -41,6 +43,7 @@ with _without_telemetry():
 # two end in the order of their beginning, the thread is left with memory that is no longer there,
 # and the next signal, a Ctrl-C say, ends the process.
 _CORE = ov.Core()
+_PID = os.getpid()  # its threads are not in a forked process, and waiting for them may never end
 _LARGEST = 256  # images in a run
 _SPARE = 8  # places of a run that may be left empty: they cost less than a run more
 
@@ -54,6 +57,11 @@ class OpenVINOGraph:
     def __init__(
         self, artifact: Artifact, content: bytes, threads: int | None = None, provider: str = ""
     ) -> None:
+        require(
+            os.getpid() == _PID,
+            "OpenVINO runs in the process that loaded it and in spawned ones, not in forked ones",
+            f"process {os.getpid()}, forked from {_PID}",
+        )
         self._file = artifact.file
         self._inputs = [tensor.name for tensor in artifact.inputs]
         self._outputs = [tensor.name for tensor in artifact.outputs]
