@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -20,3 +21,24 @@ def test_every_package_is_installed() -> None:
     assert there <= listed
     # The rest lies elsewhere in the checkout, and has no code.
     assert all(not (ROOT / name.replace(".", "/")).exists() for name in listed - there)
+
+
+def test_what_is_installed_is_whole() -> None:
+    files = metadata.files("cvae-edge") or []
+    installed = {str(file) for file in files}
+    if "cvae_edge/__init__.py" not in installed:
+        pytest.skip("the package is installed to be edited, where it lies")
+    for name in (
+        "cvae_edge/py.typed",
+        "cvae_edge/datasets/mnist.npz",
+        "cvae_edge/reference/manifest.json",
+        "cvae_edge/reference/decoder.int8.tflite",
+        "cvae_edge/kits/sources/c/cvae_kernels.c",
+        "cvae_edge/kits/sources/microcontroller/Makefile",
+        "cvae_edge/kits/sources/web/index.html",
+        "cvae_edge/kits/sources/web/cvae-edge/cvae-edge.js",
+        "cvae_edge/kits/sources/web/page/main.js",
+    ):
+        assert name in installed
+    roots = {name.partition("/")[0] for name in installed if not name.startswith("..")}
+    assert {root for root in roots if not root.endswith(".dist-info")} == {"cvae_edge"}
