@@ -14,12 +14,12 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from cvae_edge import EdgeCVAE  # noqa: E402
-from cvae_edge.images import image_grid  # noqa: E402
-from cvae_edge.runtime.source import open_bundle  # noqa: E402
-from cvae_edge.runtime.verify import read_golden  # noqa: E402
+from cvae_edge import EdgeCVAE
+from cvae_edge.images import image_grid
+from cvae_edge.runtime.source import open_bundle
+from cvae_edge.runtime.verify import read_golden
 
 OUT = Path(__file__).parents[1] / "export" / "overview.png"
 COLUMNS = 16

@@ -15,7 +15,7 @@ import pytest
 import typer
 from conftest import DATA, blobs
 
-from cvae_edge.cli import app
+from cvae_edge.cli import COMMANDS, KITS, app
 from cvae_edge.images import write_image
 from cvae_edge.runtime.engines import ENGINES
 from cvae_edge.runtime.monitoring import fit_bundle
@@ -29,7 +29,9 @@ PAGES = tuple(
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _COMMAND = re.compile(r"(?:`|^(?:    )?|&& )(cvae-edge [^`\n&]+)", re.MULTILINE)
 
-pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="only a checkout has docs")
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "README.md").exists(), reason="only a checkout has docs"
+)
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -122,6 +124,13 @@ def test_the_commands_on_a_page_exist(page: str) -> None:
     for line in _COMMAND.findall((ROOT / page).read_text()):
         words = shlex.split(line, comments=True)
         check_command([word for word in words if word not in ("...",)])
+
+
+def test_the_examples_of_help_exist() -> None:
+    for examples in (*COMMANDS.values(), KITS):
+        for command, example in examples.items():
+            assert command.__name__.rstrip("_") in example.split()
+            check_command(example.split())
 
 
 @pytest.mark.parametrize(

@@ -10,55 +10,104 @@ import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import typer
 
-from cvae_edge.cli import (
-    benchmarking,
-    device,
-    doctor,
-    exporting,
-    importing,
-    kit,
-    monitoring,
-    priors,
-    quickstart,
-    training,
-)
+from cvae_edge.cli.benchmarking import benchmark
+from cvae_edge.cli.device import decode, encode, generate, interpolate, reconstruct
+from cvae_edge.cli.doctor import doctor
+from cvae_edge.cli.evaluating import evaluate
+from cvae_edge.cli.exporting import export, inspect, verify
+from cvae_edge.cli.importing import import_
+from cvae_edge.cli.kit_microcontroller import microcontroller
+from cvae_edge.cli.kit_web import web
+from cvae_edge.cli.monitoring import monitor, score
 from cvae_edge.cli.output import INTERRUPTED, discard_output, print_error, print_warning
+from cvae_edge.cli.priors import prior
+from cvae_edge.cli.quickstart import quickstart
+from cvae_edge.cli.training import train
 from cvae_edge.errors import CvaeEdgeError
 from cvae_edge.version import __version__
 
+_BEGIN = """Train a convolutional VAE, export it to ONNX, TFLite and C, run it on devices.
+
+  cvae-edge quickstart    go the whole way once, on the packaged MNIST: about three minutes
+  cvae-edge generate      draw images from the model that ships with the package
+  cvae-edge train         train on MNIST, or on your images with --data
+  cvae-edge export        make files for devices, and say what each costs
+  cvae-edge benchmark     say which file to ship on this machine
+
+cvae-edge --help lists all commands, cvae-edge COMMAND --help the options of one.
+"""
+# By the headings of --help: commands, and an example of each.
+COMMANDS: dict[str, dict[Callable[..., None], str]] = {
+    "Train": {
+        quickstart: "cvae-edge quickstart",
+        train: "cvae-edge train --data photos/ --image-size 64 --channels 3 --out runs/photos",
+        import_: "cvae-edge import encoder.keras decoder.keras --data photos/ --out runs/mine",
+        prior: "cvae-edge prior runs/mine",
+        evaluate: "cvae-edge evaluate runs/mine --samples 200",
+    },
+    "Export": {
+        export: "cvae-edge export runs/photos --quantize int8 --out export/photos",
+        verify: "cvae-edge verify export/photos",
+        inspect: "cvae-edge inspect export/photos",
+        benchmark: "cvae-edge benchmark export/photos --batch 1,16 --out report/",
+    },
+    "Run": {
+        generate: "cvae-edge generate export/photos -n 16 --seed 1 --precision int8",
+        encode: "cvae-edge encode photos/ -b export/photos --out latents.npz",
+        decode: "cvae-edge decode latents.npz -b export/photos --out decoded.png",
+        reconstruct: "cvae-edge reconstruct photos/ -b export/photos --out reconstructions.png",
+        interpolate: "cvae-edge interpolate a.png b.png -b export/photos --steps 9",
+        score: "cvae-edge score parts/ -b export/parts --heatmaps heatmaps/ --out scores.csv",
+        monitor: "cvae-edge monitor export/parts --good good/ --false-alarms 0.01",
+    },
+    "Machine": {doctor: "cvae-edge doctor"},
+}
+KITS: dict[Callable[..., None], str] = {
+    web: "cvae-edge kit web export/photos --out site/",
+    microcontroller: "cvae-edge kit microcontroller export/photos --out project/ --flash 1048576",
+}
+
 app = typer.Typer(
     name="cvae-edge",
-    help="Train a convolutional VAE, export it to ONNX and TFLite, run it on devices.",
-    no_args_is_help=True,
-    add_completion=False,
+    help="Train a convolutional VAE, export it to ONNX, TFLite and C, run it on devices.",
     pretty_exceptions_enable=False,
 )
+_kits = typer.Typer(no_args_is_help=True)
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+def _begin(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version."),
+) -> None:
     if version:
         typer.echo(f"cvae-edge {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(_BEGIN, nl=False)
 
 
-for _commands in (
-    quickstart,
-    training,
-    importing,
-    priors,
-    exporting,
-    device,
-    monitoring,
-    benchmarking,
-    kit,
-    doctor,
-):
-    _commands.register(app)
+def _add(group: typer.Typer, panel: str | None, command: Callable[..., None], example: str) -> None:
+    name = command.__name__.rstrip("_")
+    group.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(command)
+
+
+for _panel, _commands in COMMANDS.items():
+    for _command, _example in _commands.items():
+        _add(app, _panel, _command, _example)
+for _command, _example in KITS.items():
+    _add(_kits, None, _command, _example)
+app.add_typer(
+    _kits,
+    name="kit",
+    help="Make what a device needs where no Python runs.",
+    rich_help_panel="Export",
+)
 
 
 def main() -> None:

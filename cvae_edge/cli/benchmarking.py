@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cvae_edge.cli.options import ALSO, JSON, OUTPUT, RUNNING, SUBJECT, one_bundle
 from cvae_edge.cli.output import (
     print_error,
     print_json,
@@ -15,7 +16,6 @@ from cvae_edge.cli.output import (
     progress_bar,
     say,
 )
-from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
 from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import require
 from cvae_edge.runtime.engines import known_providers
@@ -28,11 +28,6 @@ _WIDE = 132  # columns of a terminal that all figures fit into
 _NARROW = ("file", "batch", "threads", "p50 ms", "ratio", "img/s", "nats")
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to ``app``."""
-    app.command()(benchmark)
-
-
 def benchmark(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
@@ -40,19 +35,28 @@ def benchmark(
         "decoder",
         help="decoder (latents to images), encoder (images to latents), reconstruct (both), or "
         "generate (seeds to images, noise included).",
+        rich_help_panel=RUNNING,
     ),
     batch: str = typer.Option(
-        "1,16,256", help="Images in a call. The advice begins with the smallest."
+        "1,16,256",
+        help="Images in a call. The advice begins with the smallest.",
+        rich_help_panel=RUNNING,
     ),
-    threads: str | None = typer.Option(None, help="Such as 1,2; by default 1 and all cores."),
+    threads: str | None = typer.Option(
+        None, help="Such as 1,2; by default 1 and all cores.", rich_help_panel=RUNNING
+    ),
     provider: str = typer.Option(
-        "cpu", help=f"What files run on: {', '.join(known_providers())}; or several."
+        "cpu",
+        help=f"What files run on: {', '.join(known_providers())}; or several.",
+        rich_help_panel=RUNNING,
     ),
     min_seconds: float = typer.Option(
-        2.0, help="For which each configuration is measured, at least."
+        2.0, help="For which each configuration is measured, at least.", rich_help_panel=RUNNING
     ),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
-    out: Path | None = typer.Option(None, help="A folder for results.json, report.md and plots."),
+    json: bool = JSON,
+    out: Path | None = typer.Option(
+        None, help="A folder for results.json, report.md and plots.", rich_help_panel=OUTPUT
+    ),
 ) -> None:
     """Measure every file on this machine, and say which to ship and what it costs."""
     bundle = one_bundle(subject, bundle)

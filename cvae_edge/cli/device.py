@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,56 +10,53 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from cvae_edge.cli.output import TRUST, print_json, progress_bar, say
-from cvae_edge.cli.subject import ALSO, BUNDLE, SUBJECT, one_bundle
+from cvae_edge.cli.options import (
+    ALSO,
+    BUNDLE,
+    IMAGES,
+    JSON,
+    OUTPUT,
+    PRIOR,
+    RESIZE,
+    RUNNING,
+    SEED,
+    SUBJECT,
+    Running,
+    one_bundle,
+    with_running,
+)
+from cvae_edge.cli.output import print_json, progress_bar, say
 from cvae_edge.model_config import require
 from cvae_edge.quiet import quiet
-from cvae_edge.runtime.engines import known_formats, known_providers
 
 if TYPE_CHECKING:
     from cvae_edge.preprocess import Pixels
     from cvae_edge.runtime.inputs import ImageStream, NamedImages
     from cvae_edge.runtime.model import EdgeCVAE
 
-IMAGES = typer.Argument(help="Images, folders or .tar files of them, .npy or .npz, or - for stdin.")
-SEED = typer.Option(0, help="Stream of the noise: one seed, the same result everywhere.")
-PRECISION = typer.Option("float32", help="float32, float16, dynamic_range, int8, or auto.")
-FORMAT = typer.Option("auto", help=f"{', '.join(known_formats())}, or auto.")
-THREADS = typer.Option(None, help="Threads to use; by default all cores.")
-PROVIDER = typer.Option("cpu", help=f"What files run on: {', '.join(known_providers())}.")
-PRIOR = typer.Option(
-    "auto", help="Where latents come from: flow (learned), standard (normal), or auto."
-)
-RESIZE = typer.Option(False, help="Make images of another size fit, as in training.")
-JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
-    for command in (generate, encode, decode, reconstruct, interpolate):
-        app.command()(command)
-
-
+@with_running
 def generate(
+    running: Running,
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    n: int = typer.Option(64, "-n", help="How many images."),
+    n: int = typer.Option(64, "-n", help="How many images.", rich_help_panel=OUTPUT),
     seed: int = SEED,
-    start: int = typer.Option(0, help="Index of the first image in the seed's stream."),
-    out: str = typer.Option("samples.png", help=_PICTURES),
-    columns: int | None = typer.Option(None, min=1, help="Images in a row of the picture."),
-    precision: str = PRECISION,
-    format: str = FORMAT,
-    threads: int | None = THREADS,
-    provider: str = PROVIDER,
+    start: int = typer.Option(
+        0, help="Index of the first image in the seed's stream.", rich_help_panel=RUNNING
+    ),
+    out: str = typer.Option("samples.png", help=_PICTURES, rich_help_panel=OUTPUT),
+    columns: int | None = typer.Option(
+        None, min=1, help="Images in a row of the picture.", rich_help_panel=OUTPUT
+    ),
     prior: str = PRIOR,
-    trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
     """Draw images from the prior: the decoder's pictures of its latents."""
     bundle = one_bundle(subject, bundle)
-    model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
+    model = load(bundle, running, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_batches
 
     with counter("generating") as count:
@@ -66,20 +64,19 @@ def generate(
     _report(done, json, out, images=n, seed=seed, start=start, model=str(model))
 
 
+@with_running
 def encode(
+    running: Running,
     images: list[str] = IMAGES,
     bundle: Path | None = BUNDLE,
-    out: str = typer.Option("latents.npz", help=".npz of mean and logvar, or - for stdout."),
+    out: str = typer.Option(
+        "latents.npz", help=".npz of mean and logvar, or - for stdout.", rich_help_panel=OUTPUT
+    ),
     resize: bool = RESIZE,
-    precision: str = PRECISION,
-    format: str = FORMAT,
-    threads: int | None = THREADS,
-    provider: str = PROVIDER,
-    trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
     """Encode images to the mean and log-variance of their latents."""
-    model = load(bundle, precision, format, threads, provider, trust, out, json, (".npz",))
+    model = load(bundle, running, out, json, (".npz",))
     from cvae_edge.fitting import Fitted
     from cvae_edge.runtime.rows import write_rows
 
@@ -95,20 +92,19 @@ def encode(
     _report(f"{n} posteriors in {out}", json, out, images=n, model=str(model))
 
 
+@with_running
 def decode(
+    running: Running,
     latents: str = typer.Argument(help=".npy, or .npz with z or mean; - for stdin."),
     bundle: Path | None = BUNDLE,
-    out: str = typer.Option("decoded.png", help=_PICTURES),
-    columns: int | None = typer.Option(None, min=1, help="Images in a row of the picture."),
-    precision: str = PRECISION,
-    format: str = FORMAT,
-    threads: int | None = THREADS,
-    provider: str = PROVIDER,
-    trust: bool = TRUST,
+    out: str = typer.Option("decoded.png", help=_PICTURES, rich_help_panel=OUTPUT),
+    columns: int | None = typer.Option(
+        None, min=1, help="Images in a row of the picture.", rich_help_panel=OUTPUT
+    ),
     json: bool = JSON,
 ) -> None:
     """Decode latents to images."""
-    model = load(bundle, precision, format, threads, provider, trust, out, json)
+    model = load(bundle, running, out, json)
     from cvae_edge.runtime.inputs import read_latents
     from cvae_edge.runtime.outputs import write_images
 
@@ -117,22 +113,21 @@ def decode(
     _report(done, json, out, images=len(x_recon), model=str(model))
 
 
+@with_running
 def reconstruct(
+    running: Running,
     images: list[str] = IMAGES,
     bundle: Path | None = BUNDLE,
     seed: int = SEED,
-    mean: bool = typer.Option(False, "--mean", help="Decode the posterior's mean, draw nothing."),
-    out: str = typer.Option("reconstructions.png", help=_PICTURES),
+    mean: bool = typer.Option(
+        False, "--mean", help="Decode the posterior's mean, draw nothing.", rich_help_panel=RUNNING
+    ),
+    out: str = typer.Option("reconstructions.png", help=_PICTURES, rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
-    precision: str = PRECISION,
-    format: str = FORMAT,
-    threads: int | None = THREADS,
-    provider: str = PROVIDER,
-    trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
     """Encode images and decode them again; a picture shows both, side by side."""
-    model = load(bundle, precision, format, threads, provider, trust, out, json)
+    model = load(bundle, running, out, json)
     from cvae_edge.fitting import Fitted
     from cvae_edge.runtime.outputs import write_pairs
 
@@ -143,24 +138,21 @@ def reconstruct(
     _report(done, json, out, images=n, seed=seed, model=str(model))
 
 
+@with_running
 def interpolate(
+    running: Running,
     first: str = typer.Argument(help="An image, or several in a folder or array."),
     second: str = typer.Argument(help="As many images."),
     bundle: Path | None = BUNDLE,
-    steps: int = typer.Option(9, help="Images from end to end."),
-    path: str = typer.Option("spherical", help="spherical or linear."),
-    out: str = typer.Option("interpolation.png", help=_PICTURES),
+    steps: int = typer.Option(9, help="Images from end to end.", rich_help_panel=RUNNING),
+    path: str = typer.Option("spherical", help="spherical or linear.", rich_help_panel=RUNNING),
+    out: str = typer.Option("interpolation.png", help=_PICTURES, rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
-    precision: str = PRECISION,
-    format: str = FORMAT,
-    threads: int | None = THREADS,
-    provider: str = PROVIDER,
     prior: str = PRIOR,
-    trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
     """Decode the latents on the way from one image to another, a row each pair."""
-    model = load(bundle, precision, format, threads, provider, trust, out, json, prior=prior)
+    model = load(bundle, running, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_images
     from cvae_edge.runtime.sources import Sources
 
@@ -173,11 +165,7 @@ def interpolate(
 
 def load(
     bundle: Path | None,
-    precision: str,
-    format: str,
-    threads: int | None,
-    provider: str,
-    trust: bool,
+    running: Running,
     out: str | None = None,
     json: bool = False,
     endings: tuple[str, ...] = (),
@@ -192,15 +180,7 @@ def load(
     from cvae_edge.runtime.model import EdgeCVAE
 
     with quiet():  # LiteRT announces its delegate
-        return EdgeCVAE.load(
-            bundle,
-            precision=precision,
-            format=format,
-            threads=threads,
-            provider=provider,
-            prior=prior,
-            trust=trust,
-        )
+        return EdgeCVAE.load(bundle, prior=prior, **dataclasses.asdict(running))
 
 
 def read(

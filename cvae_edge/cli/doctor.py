@@ -20,11 +20,6 @@ _BASE = ("numpy", "pillow", "typer")
 _TRAIN = ("tensorflow", "keras", "onnx", "tf2onnx", "matplotlib")
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
-    app.command()(doctor)
-
-
 def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON document.")) -> None:
     """Show versions, what is installed, CPU features, GPUs and writable folders."""
     report = inspect_machine()
@@ -32,23 +27,34 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON docum
         print_json(report)
         return
     for section, entries in report.items():
-        print_table(section, ["what", "found"], [(k, _words(v)) for k, v in entries.items()])
+        if entries:
+            print_table(section, ["what", "found"], [(k, _words(v)) for k, v in entries.items()])
 
 
 def inspect_machine() -> dict[str, dict[str, Any]]:
     """Return what ``doctor`` shows, without importing a framework; None marks what is not there."""
     from cvae_edge.runtime.engines import ENGINES
 
-    of_engines = {f"run {e.format} files in {e.name}": e.packages for e in ENGINES.values()}
-    purposes = {"run bundles": _BASE, **of_engines, "train and export": _TRAIN}
+    purposes = {
+        "run bundles": (_BASE, "pip install cvae-edge"),
+        **{f"run {e.format} files in {e.name}": (e.packages, e.install) for e in ENGINES.values()},
+        "train and export": (_TRAIN, 'pip install "cvae-edge[train]"'),
+    }
     packages = {
         f"{name} ({purpose})": installed_version(name)
-        for purpose, names in purposes.items()
+        for purpose, (names, _) in purposes.items()
         for name in names
     }
+    engines = {f"run {e.format} files in {e.name}" for e in ENGINES.values()}
+    missing = {}
+    for purpose, (names, install) in purposes.items():
+        found = [installed_version(name) is not None for name in names]
+        if not (any(found) if purpose in engines else all(found)):  # one of an engine's will do
+            missing[f"to {purpose}"] = install
     return {
         "versions": {"cvae-edge": __version__, "python": platform.python_version()},
         "packages": packages,
+        "missing": missing,
         "machine": {
             "system": operating_system(),
             "processor": processor(),

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.output import TRUST, print_json, print_table, progress_bar
-from cvae_edge.cli.subject import ALSO, DEFAULT_RUN, one_bundle
+from cvae_edge.cli.options import (
+    ALSO,
+    DATA,
+    DEFAULT_RUN,
+    JSON,
+    RUNNING,
+    TRUST,
+    as_precision,
+    one_bundle,
+)
+from cvae_edge.cli.output import print_json, print_table, progress_bar
 from cvae_edge.quiet import quiet
 
 if TYPE_CHECKING:
@@ -23,18 +32,36 @@ if TYPE_CHECKING:
 
 def evaluate(
     subject: Path | None = typer.Argument(
-        None, metavar="[RUN_OR_BUNDLE]", help="A run folder or a bundle; by default runs/mnist."
+        None, metavar="RUN_OR_BUNDLE", help="A run folder or a bundle; by default runs/mnist."
     ),
     bundle: Path | None = ALSO,
-    samples: int = typer.Option(1, help="Draws an image: k of the importance-weighted bound."),
-    seed: int = typer.Option(0, help="Stream of the noise."),
-    format: str = typer.Option("onnx", help="Of a bundle: onnx or tflite."),
-    encoder: str = typer.Option("float32", help="Of a bundle: the encoder's precision."),
-    decoder: str = typer.Option("float32", help="Of a bundle: the decoder's precision."),
-    prior: str = typer.Option("auto", help="flow (learned), standard (normal), or auto."),
-    data: str | None = typer.Option(None, help="Data to use instead of its own."),
+    samples: int = typer.Option(
+        1, help="Draws an image: k of the importance-weighted bound.", rich_help_panel=RUNNING
+    ),
+    seed: int = typer.Option(0, help="Stream of the noise.", rich_help_panel=RUNNING),
+    format: str = typer.Option(
+        "onnx", help="Of a bundle: onnx or tflite.", rich_help_panel=RUNNING
+    ),
+    encoder: str = typer.Option(
+        "float32",
+        help="Of a bundle: the encoder's precision.",
+        callback=as_precision,
+        rich_help_panel=RUNNING,
+    ),
+    decoder: str = typer.Option(
+        "float32",
+        help="Of a bundle: the decoder's precision.",
+        callback=as_precision,
+        rich_help_panel=RUNNING,
+    ),
+    prior: str = typer.Option(
+        "auto", help="flow (learned), standard (normal), or auto.", rich_help_panel=RUNNING
+    ),
+    data: str | None = typer.Option(
+        None, help="Data to use instead of its own.", rich_help_panel=DATA
+    ),
     trust: bool = TRUST,
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    json: bool = JSON,
 ) -> None:
     """Evaluate the ELBO and the importance-weighted bound on test images."""
     from cvae_edge.likelihoods import unit
@@ -47,7 +74,7 @@ def evaluate(
         def on_batch(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        if (target / MANIFEST).exists():
+        if target.suffix == ".zip" or (target / MANIFEST).exists():
             parts = (format, encoder, decoder, prior)
             result, likelihood, binarize = _evaluate_files(
                 target, trust, parts, data, samples, seed, on_batch
@@ -72,10 +99,10 @@ def _evaluate_files(
     seed: int,
     on_batch: Callable[[int, int], None],
 ) -> Evaluated:
-    from cvae_edge.bundle import Bundle
     from cvae_edge.runtime.evaluate import evaluate_bundle, open_codec
+    from cvae_edge.runtime.source import open_bundle
 
-    opened = Bundle.open(target, trust)
+    opened = open_bundle(target, trust)
     with quiet():  # LiteRT announces its delegate
         codec = open_codec(opened, *parts)
     result = evaluate_bundle(opened, codec, data, samples, seed, on_batch)

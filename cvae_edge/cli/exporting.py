@@ -8,47 +8,68 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.output import TRUST, print_json, progress_bar
-from cvae_edge.cli.subject import ALSO, DEFAULT_RUN, SUBJECT, one_bundle
+from cvae_edge.cli.options import (
+    ALSO,
+    DATA,
+    DEFAULT_RUN,
+    JSON,
+    MODEL,
+    OUTPUT,
+    RUNNING,
+    SUBJECT,
+    TRUST,
+    as_precision,
+    one_bundle,
+)
+from cvae_edge.cli.output import print_json, progress_bar
 from cvae_edge.quiet import quiet
-
-_PRECISIONS = {"dynamic": "dynamic_range"}  # words of --quantize that are shorter than a precision
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
-    app.command()(export)
-    app.command()(verify)
-    app.command()(inspect)
 
 
 def export(
     run: Path = typer.Argument(DEFAULT_RUN, help="A run folder."),
     format: str = typer.Option(
-        "onnx,tflite", help="Some of onnx, tflite and c (for devices without a runtime), or all."
+        "onnx,tflite",
+        help="Some of onnx, tflite and c (for devices without a runtime), or all.",
+        rich_help_panel=OUTPUT,
     ),
-    fused: bool = typer.Option(True, help="Also reconstruct: both halves in one file."),
+    fused: bool = typer.Option(
+        True, help="Also reconstruct: both halves in one file.", rich_help_panel=OUTPUT
+    ),
     quantize: str = typer.Option(
         "float16,dynamic,int8",
         help="Precisions beside float32: float16, dynamic, int8, int4; or none, or all.",
+        rich_help_panel=MODEL,
     ),
     lowering: str = typer.Option(
         "auto",
         help="How a decoder enlarges: auto (the format's fastest), measured (the fastest here), "
         "transposed, subpixel (the least memory in TFLite Micro), polyphase or hybrid.",
+        rich_help_panel=MODEL,
     ),
     max_elbo_drop: float | None = typer.Option(
-        None, help="Nats a file may lose; by default 0.5, or 0.02% of the ELBO if that is more."
+        None,
+        help="Nats a file may lose; by default 0.5, or 0.02% of the ELBO if that is more.",
+        rich_help_panel=MODEL,
     ),
-    opset: int | None = typer.Option(None, help="ONNX operator set."),
-    io: str = typer.Option("float32", help="Inputs and outputs of int8 TFLite: float32 or int8."),
-    data: str | None = typer.Option(None, help="Where the run's data is, if it was moved."),
-    calibration_samples: int = typer.Option(500, help="Training images that set int8's ranges."),
+    opset: int | None = typer.Option(None, help="ONNX operator set.", rich_help_panel=OUTPUT),
+    io: str = typer.Option(
+        "float32",
+        help="Inputs and outputs of int8 TFLite: float32 or int8.",
+        rich_help_panel=OUTPUT,
+    ),
+    data: str | None = typer.Option(
+        None, help="Where the run's data is, if it was moved.", rich_help_panel=DATA
+    ),
+    calibration_samples: int = typer.Option(
+        500, help="Training images that set int8's ranges.", rich_help_panel=MODEL
+    ),
     tune_epochs: float = typer.Option(
-        2.0, help="Epochs that int8 and int4 are trained on for, rounding as files do; 0: none."
+        2.0,
+        help="Epochs that int8 and int4 are trained on for, rounding as files do; 0: none.",
+        rich_help_panel=MODEL,
     ),
     out: Path | None = typer.Option(
-        None, help="The bundle; by default export/ and the run's name."
+        None, help="The bundle; by default export/ and the run's name.", rich_help_panel=OUTPUT
     ),
 ) -> None:
     """Export encoder and decoder, check every file, and say what each costs."""
@@ -59,7 +80,7 @@ def export(
 
     asked = formats() if format == "all" else tuple(format.split(","))
     words = () if quantize == "none" else tuple(quantize.split(","))
-    wanted = precisions() if quantize == "all" else tuple(_PRECISIONS.get(w, w) for w in words)
+    wanted = precisions() if quantize == "all" else tuple(map(as_precision, words))
     with progress_bar() as bar:
         task = bar.add_task("exporting", total=None, note="")
 
@@ -91,10 +112,14 @@ def export(
 def verify(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    threads: int | None = typer.Option(None, help="Threads of the runtime."),
-    provider: str = typer.Option("cpu", help="What files run on: cpu, cuda, openvino, ..."),
+    threads: int | None = typer.Option(
+        None, help="Threads of the runtime.", rich_help_panel=RUNNING
+    ),
+    provider: str = typer.Option(
+        "cpu", help="What files run on: cpu, cuda, openvino, ...", rich_help_panel=RUNNING
+    ),
     trust: bool = TRUST,
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    json: bool = JSON,
 ) -> None:
     """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
     from cvae_edge.cli.report import print_checks, require_right
@@ -114,7 +139,7 @@ def verify(
 def inspect(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    json: bool = JSON,
 ) -> None:
     """Describe a bundle: the model, its training, and each file with its size and cost."""
     from cvae_edge.cli.report import print_bundle

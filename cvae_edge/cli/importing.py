@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
+from cvae_edge.cli.options import DATA, MODEL, OUTPUT
 from cvae_edge.cli.output import say
 from cvae_edge.cli.planning import parse_size
 from cvae_edge.cli.run_summary import print_summary
@@ -15,33 +16,52 @@ from cvae_edge.errors import ConfigError
 from cvae_edge.model_config import WHITE
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to ``app``."""
-    app.command("import")(import_)
-
-
 def import_(
     encoder: Path = typer.Argument(help="A .keras file, a whole model's .h5, or weights alone."),
     decoder: Path = typer.Argument(help="The same."),
-    data: str = typer.Option(help="What it was trained on, as for cvae-edge train."),
-    out: Path = typer.Option(Path("runs/imported"), help="The run folder."),
+    data: str = typer.Option(
+        help="What it was trained on, as for cvae-edge train.", rich_help_panel=DATA
+    ),
+    out: Path = typer.Option(Path("runs/imported"), help="The run folder.", rich_help_panel=OUTPUT),
     likelihood: str | None = typer.Option(
-        None, help="bernoulli, gaussian or logistic; by default what fits the pixels."
+        None,
+        help="bernoulli, gaussian or logistic; by default what fits the pixels.",
+        rich_help_panel=MODEL,
     ),
     log_variance: bool = typer.Option(
-        False, "--log-variance", help="The encoder's second output is that (the default)."
+        False,
+        "--log-variance",
+        help="The encoder's second output is that (the default).",
+        rich_help_panel=MODEL,
     ),
     log_std: bool = typer.Option(
-        False, "--log-std", help="The encoder's second output is the logarithm of the deviation."
+        False,
+        "--log-std",
+        help="The encoder's second output is the logarithm of the deviation.",
+        rich_help_panel=MODEL,
     ),
-    preset: str | None = typer.Option(None, help="The architecture of weights alone."),
-    latent_dim: int | None = typer.Option(None, help="Of that architecture."),
-    width: float = typer.Option(1.0, help="Of that architecture."),
-    binarize: str | None = typer.Option(None, help="none, threshold (at 0.5) or draw (Bernoulli)."),
-    image_size: str | None = typer.Option(None, help="Make images 64 or 64x48, height first."),
-    channels: int | None = typer.Option(None, help="Make images 1 grey or 3 colour."),
-    fit: str = typer.Option("stretch", help="How the size is reached: stretch, crop or pad."),
-    background: str = typer.Option(WHITE, help="The colour under transparent pixels."),
+    preset: str | None = typer.Option(
+        None, help="The architecture of weights alone.", rich_help_panel=MODEL
+    ),
+    latent_dim: int | None = typer.Option(
+        None, help="Of that architecture.", rich_help_panel=MODEL
+    ),
+    width: float = typer.Option(1.0, help="Of that architecture.", rich_help_panel=MODEL),
+    binarize: str | None = typer.Option(
+        None, help="none, threshold (at 0.5) or draw (Bernoulli).", rich_help_panel=DATA
+    ),
+    image_size: str | None = typer.Option(
+        None, help="Make images 64 or 64x48, height first.", rich_help_panel=DATA
+    ),
+    channels: int | None = typer.Option(
+        None, help="Make images 1 grey or 3 colour.", rich_help_panel=DATA
+    ),
+    fit: str = typer.Option(
+        "stretch", help="How the size is reached: stretch, crop or pad.", rich_help_panel=DATA
+    ),
+    background: str = typer.Option(
+        WHITE, help="The colour under transparent pixels.", rich_help_panel=DATA
+    ),
 ) -> None:
     """Take an encoder and a decoder trained elsewhere; from there it is a run like any other."""
     if log_variance and log_std:

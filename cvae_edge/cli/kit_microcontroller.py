@@ -6,17 +6,23 @@ from pathlib import Path
 
 import typer
 
+from cvae_edge.cli.options import ALSO, JSON, OUTPUT, RUNNING, SUBJECT, one_bundle
 from cvae_edge.cli.output import print_json, say
-from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
 
 
 def microcontroller(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    out: Path = typer.Option(Path("kits/microcontroller"), help="The folder to make."),
-    flash: int | None = typer.Option(None, help="Bytes of flash that the device has."),
-    ram: int | None = typer.Option(None, help="Bytes of RAM that the device has."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    out: Path = typer.Option(
+        Path("kits/microcontroller"), help="The folder to make.", rich_help_panel=OUTPUT
+    ),
+    flash: int | None = typer.Option(
+        None, help="Bytes of flash that the device has.", rich_help_panel=RUNNING
+    ),
+    ram: int | None = typer.Option(
+        None, help="Bytes of RAM that the device has.", rich_help_panel=RUNNING
+    ),
+    json: bool = JSON,
 ) -> None:
     """Make a C99 project of a bundle: the model, a self-test, a Makefile, and what it takes."""
     from cvae_edge.kits.microcontroller import make_microcontroller_kit

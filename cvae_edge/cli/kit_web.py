@@ -6,19 +6,21 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.cli.output import TRUST, print_json, say
-from cvae_edge.cli.subject import ALSO, SUBJECT, one_bundle
+from cvae_edge.cli.options import ALSO, JSON, OUTPUT, SUBJECT, TRUST, one_bundle
+from cvae_edge.cli.output import print_json, say
 
 
 def web(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    out: Path = typer.Option(Path("kits/web"), help="The folder to make."),
+    out: Path = typer.Option(Path("kits/web"), help="The folder to make.", rich_help_panel=OUTPUT),
     onnxruntime_web: Path | None = typer.Option(
-        None, help="What npm pack onnxruntime-web gave, its folder, or a node_modules folder."
+        None,
+        help="What npm pack onnxruntime-web gave, its folder, or a node_modules folder.",
+        rich_help_panel=OUTPUT,
     ),
     trust: bool = TRUST,
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    json: bool = JSON,
 ) -> None:
     """Make a folder that shows a bundle in a browser, from any web server, offline."""
     from cvae_edge.kits.onnxruntime_web import pinned

@@ -6,58 +6,65 @@ from pathlib import Path
 
 import typer
 
-from cvae_edge.cli.device import (
+from cvae_edge.cli.device import counter, load, read, streaming
+from cvae_edge.cli.options import (
+    ALSO,
+    BUNDLE,
+    DATA,
     FORMAT,
     IMAGES,
     JSON,
-    PRECISION,
+    OUTPUT,
     PRIOR,
     PROVIDER,
     RESIZE,
+    RUNNING,
     SEED,
+    SUBJECT,
     THREADS,
-    counter,
-    load,
-    read,
-    streaming,
+    TRUST,
+    Running,
+    as_precision,
+    one_bundle,
+    with_running,
 )
-from cvae_edge.cli.output import TRUST, print_json, print_table, say
-from cvae_edge.cli.subject import ALSO, BUNDLE, SUBJECT, one_bundle
+from cvae_edge.cli.output import print_json, print_table, say
 from cvae_edge.model_config import require
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
-    app.command()(score)
-    app.command()(monitor)
-
-
+@with_running
 def score(
+    running: Running,
     images: list[str] = IMAGES,
     bundle: Path | None = BUNDLE,
-    samples: int = typer.Option(0, help="Draws an image for the IWAE bound; 0: no noise."),
+    samples: int = typer.Option(
+        0, help="Draws an image for the IWAE bound; 0: no noise.", rich_help_panel=RUNNING
+    ),
     seed: int = SEED,
     threshold: float | None = typer.Option(
-        None, help="In nats, in a monitor's place: an image whose bound is lower is anomalous."
+        None,
+        help="In nats, in a monitor's place: an image whose bound is lower is anomalous.",
+        rich_help_panel=DATA,
     ),
-    percentile: float | None = typer.Option(None, help="The threshold, as one of --reference's."),
-    reference: str | None = typer.Option(None, help="Images as they should be, for --percentile."),
-    heatmaps: str | None = typer.Option(None, help="A folder for pictures with what is wrong."),
-    out: str = typer.Option("-", help="A .csv file, or - for stdout."),
+    percentile: float | None = typer.Option(
+        None, help="The threshold, as one of --reference's.", rich_help_panel=DATA
+    ),
+    reference: str | None = typer.Option(
+        None, help="Images as they should be, for --percentile.", rich_help_panel=DATA
+    ),
+    heatmaps: str | None = typer.Option(
+        None, help="A folder for pictures with what is wrong.", rich_help_panel=OUTPUT
+    ),
+    out: str = typer.Option("-", help="A .csv file, or - for stdout.", rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
-    precision: str = PRECISION,
-    format: str = FORMAT,
-    threads: int | None = THREADS,
-    provider: str = PROVIDER,
     prior: str = PRIOR,
-    trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
     """Score images: by the bundle's monitor, or by less the nats that the model gives them.
 
     High is anomalous; with a monitor, above 1. Exits with 1 if an image is anomalous.
     """
-    model = load(bundle, precision, format, threads, provider, trust, prior=prior)
+    model = load(bundle, running, prior=prior)
     import numpy as np
 
     from cvae_edge.fitting import Fitted
@@ -101,15 +108,27 @@ def monitor(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
     good: list[str] | None = typer.Option(
-        None, help="Images as they should be, which the model was not trained on; or several such."
+        None,
+        help="Images as they should be, which the model was not trained on; or several such.",
+        rich_help_panel=DATA,
     ),
-    false_alarms: float = typer.Option(0.01, help="Share of good images to be called anomalous."),
-    method: str | None = typer.Option(None, help="How images are told apart; by default field."),
-    windows: bool = typer.Option(False, help="Look at images larger than the model's in windows."),
-    report: Path | None = typer.Option(None, help="A .csv of score: how far are its images off?"),
-    out: Path = typer.Option(Path("drift.png"), help="The report's plot."),
+    false_alarms: float = typer.Option(
+        0.01, help="Share of good images to be called anomalous.", rich_help_panel=DATA
+    ),
+    method: str | None = typer.Option(
+        None, help="How images are told apart; by default field.", rich_help_panel=DATA
+    ),
+    windows: bool = typer.Option(
+        False, help="Look at images larger than the model's in windows.", rich_help_panel=DATA
+    ),
+    report: Path | None = typer.Option(
+        None, help="A .csv of score: how far are its images off?", rich_help_panel=DATA
+    ),
+    out: Path = typer.Option(Path("drift.png"), help="The report's plot.", rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
-    precision: str = typer.Option("all", help="Files to fit it for: float32, int8 ..., or all."),
+    precision: str = typer.Option(
+        "all", help="Files to fit it for: float32, int8 ..., or all.", rich_help_panel=RUNNING
+    ),
     format: str = FORMAT,
     threads: int | None = THREADS,
     provider: str = PROVIDER,
@@ -143,7 +162,7 @@ def monitor(
             named.images,
             method=method,
             false_alarms=false_alarms,
-            precisions=precision.split(","),
+            precisions=[as_precision(word) for word in precision.split(",")],
             format=format,
             threads=threads,
             provider=provider,
@@ -177,7 +196,7 @@ def _report(
 
     scores = read_scores(report)
     precision = "float32" if precision == "all" else precision
-    monitor = load(bundle, precision, format, 1, "cpu", trust).monitor
+    monitor = load(bundle, Running(precision, format, 1, "cpu", trust)).monitor
     drift = measure_drift(scores, monitor)
     try:
         plot_drift(out, scores, monitor.fit.quantiles)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 128 + 2  # what a shell says of a program that Ctrl-C ended
-TRUST = typer.Option(False, "--trust", help="Run files whatever operators and sizes they have.")
 
 
 def say(text: str, err: bool = False) -> None:

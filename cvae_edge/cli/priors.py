@@ -7,22 +7,21 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
+from cvae_edge.cli.options import DATA, DEFAULT_RUN, TRAINING
 from cvae_edge.cli.output import progress_bar, say
 from cvae_edge.cli.run_summary import print_summary
-from cvae_edge.cli.subject import DEFAULT_RUN
-
-
-def register(app: typer.Typer) -> None:
-    """Add this module's command to ``app``."""
-    app.command()(prior)
 
 
 def prior(
     run: Path = typer.Argument(DEFAULT_RUN, help="A finished run, or an imported one."),
     epochs: int | None = typer.Option(
-        None, help="Of the training images; by default 4 for each of the training's, at most 60."
+        None,
+        help="Of the training images; by default 4 for each of the training's, at most 60.",
+        rich_help_panel=TRAINING,
     ),
-    data: str | None = typer.Option(None, help="Where the run's data is, if it was moved."),
+    data: str | None = typer.Option(
+        None, help="Where the run's data is, if it was moved.", rich_help_panel=DATA
+    ),
 ) -> None:
     """Fit a learned prior to a finished run, in place of the one that it has."""
     need_tensorflow()

@@ -18,11 +18,6 @@ _BUNDLE = Path("export/quickstart")
 _SAMPLES = "samples.png"
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's command to ``app``."""
-    app.command()(quickstart)
-
-
 def quickstart(
     epochs: int = typer.Option(3, help="More make a better model: cvae-edge train has the rest."),
 ) -> None:

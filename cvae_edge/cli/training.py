@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cvae_edge.cli.evaluating import evaluate
 from cvae_edge.cli.extra import need_tensorflow
+from cvae_edge.cli.options import DATA, DEFAULT_RUN, MODEL, OUTPUT, TRAINING
 from cvae_edge.cli.output import progress_bar, say
 from cvae_edge.cli.planning import Plan, check_options, make_plan, parse_size
 from cvae_edge.cli.run_summary import print_summary
-from cvae_edge.cli.subject import DEFAULT_RUN
 from cvae_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,64 +25,100 @@ if TYPE_CHECKING:
 _PIXELS = {"none": "grey or colour", "threshold": "binary (thresholded)", "draw": "binary (drawn)"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add this module's commands to ``app``."""
-    app.command()(train)
-    app.command()(evaluate)
-
-
 def train(
     data: str | None = typer.Option(
         None,
         help="mnist (packaged, the default), keras:NAME, an .npz, a folder of IDX files or images.",
+        rich_help_panel=DATA,
     ),
     preset: str | None = typer.Option(
-        None, help="The networks: seed (the default for 28x28 grey), or general (for the rest)."
+        None,
+        help="The networks: seed (the default for 28x28 grey), or general (for the rest).",
+        rich_help_panel=MODEL,
     ),
     model: str | None = typer.Option(
-        None, help="Networks of your own: FILE.py:FUNCTION of image_shape and latent_dim."
+        None,
+        help="Networks of your own: FILE.py:FUNCTION of image_shape and latent_dim.",
+        rich_help_panel=MODEL,
     ),
     recipe: str | None = typer.Option(
-        None, help="How to train: fast (preset seed's default), general (of the rest), or seed."
+        None,
+        help="How to train: fast (preset seed's default), general (of the rest), or seed.",
+        rich_help_panel=TRAINING,
     ),
-    out: Path = typer.Option(DEFAULT_RUN, help="The run folder."),
+    out: Path = typer.Option(DEFAULT_RUN, help="The run folder.", rich_help_panel=OUTPUT),
     resume: bool = typer.Option(
         False,
         help="Continue the run in --out with its own settings; a finished one with more --epochs.",
+        rich_help_panel=TRAINING,
     ),
-    epochs: int | None = typer.Option(None, help="Overrides the recipe's."),
-    batch_size: int | None = typer.Option(None, help="Images a step, over all devices."),
-    learning_rate: float | None = typer.Option(None, help="Adam's, at its peak."),
-    latent_dim: int | None = typer.Option(None, help="Overrides the preset's."),
-    width: float | None = typer.Option(None, help="Times the preset's channels."),
+    epochs: int | None = typer.Option(
+        None, help="Overrides the recipe's.", rich_help_panel=TRAINING
+    ),
+    batch_size: int | None = typer.Option(
+        None, help="Images a step, over all devices.", rich_help_panel=TRAINING
+    ),
+    learning_rate: float | None = typer.Option(
+        None, help="Adam's, at its peak.", rich_help_panel=TRAINING
+    ),
+    latent_dim: int | None = typer.Option(
+        None, help="Overrides the preset's.", rich_help_panel=MODEL
+    ),
+    width: float | None = typer.Option(
+        None, help="Times the preset's channels.", rich_help_panel=MODEL
+    ),
     likelihood: str | None = typer.Option(
-        None, help="bernoulli (binary pixels), gaussian (the default for others) or logistic."
+        None,
+        help="bernoulli (binary pixels), gaussian (the default for others) or logistic.",
+        rich_help_panel=MODEL,
     ),
-    beta: float | None = typer.Option(None, help="Weight of the KL term."),
+    beta: float | None = typer.Option(
+        None, help="Weight of the KL term.", rich_help_panel=TRAINING
+    ),
     paste: float | None = typer.Option(
-        None, help="Share of images that the encoder sees with a part pasted elsewhere."
+        None,
+        help="Share of images that the encoder sees with a part pasted elsewhere.",
+        rich_help_panel=TRAINING,
     ),
-    kl: str | None = typer.Option(None, help="sample (the single-sample estimate) or analytic."),
-    seed: int | None = typer.Option(None, help="Of the weights, the order and the noise."),
+    kl: str | None = typer.Option(
+        None, help="sample (the single-sample estimate) or analytic.", rich_help_panel=TRAINING
+    ),
+    seed: int | None = typer.Option(
+        None, help="Of the weights, the order and the noise.", rich_help_panel=TRAINING
+    ),
     binarize: str | None = typer.Option(
-        None, help="What pixels become: none, threshold (at 0.5), or draw (Bernoulli)."
+        None,
+        help="What pixels become: none, threshold (at 0.5), or draw (Bernoulli).",
+        rich_help_panel=DATA,
     ),
     validation: int | None = typer.Option(
-        None, help="Images held out of train; 0 trains on all and keeps the last weights."
+        None,
+        help="Images held out of train; 0 trains on all and keeps the last weights.",
+        rich_help_panel=DATA,
     ),
-    image_size: str | None = typer.Option(None, help="Make images 64 or 64x48, height first."),
+    image_size: str | None = typer.Option(
+        None, help="Make images 64 or 64x48, height first.", rich_help_panel=DATA
+    ),
     channels: int | None = typer.Option(
-        None, help="Make images 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha."
+        None,
+        help="Make images 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
+        rich_help_panel=DATA,
     ),
-    fit: str | None = typer.Option(None, help="How the size is reached: stretch, crop or pad."),
+    fit: str | None = typer.Option(
+        None, help="How the size is reached: stretch, crop or pad.", rich_help_panel=DATA
+    ),
     background: str | None = typer.Option(
-        None, help="The colour under transparent pixels; by default #ffffff."
+        None, help="The colour under transparent pixels; by default #ffffff.", rich_help_panel=DATA
     ),
     prior: str | None = typer.Option(
-        None, help="Where latents come from: flow (learned, the default) or standard (normal)."
+        None,
+        help="Where latents come from: flow (learned, the default) or standard (normal).",
+        rich_help_panel=MODEL,
     ),
     strategy: str = typer.Option(
-        "default", help="default, mirrored (all GPUs) or multiworker (TF_CONFIG)."
+        "default",
+        help="default, mirrored (all GPUs) or multiworker (TF_CONFIG).",
+        rich_help_panel=TRAINING,
     ),
 ) -> None:
     """Train a model; the defaults train the packaged MNIST to the end into runs/mnist."""
