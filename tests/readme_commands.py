@@ -1,14 +1,17 @@
-"""Run every command of the README as it stands there, in a folder with what they need.
+"""Run every command of the README, and the notebook, in a folder with what they need.
 
     python tests/readme_commands.py FOLDER
 
-The package is installed; lines that install it are passed over. Commands that end with another code
-than 0, or print a traceback, end this with 1.
+The package is installed; lines that install it are passed over, and those of npm where there is no
+npm. A command that ends with another code than 0 or prints a traceback ends this with 1.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -17,12 +20,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
 def commands() -> list[str]:
     """Return the lines of the README's shell blocks that run the package."""
-    blocks = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     lines = [line for block in blocks for line in block.splitlines()]
     parts = [part.strip() for line in lines for part in line.split("&&")]
     return [part for part in parts if part.startswith("cvae-edge")]
@@ -54,18 +59,41 @@ def write_models(folder: Path) -> None:
     decoder.save(folder / "decoder.keras")
 
 
+def run(command: str, folder: Path) -> None:
+    started = time.monotonic()
+    done = subprocess.run(command, shell=True, cwd=folder, stderr=subprocess.PIPE, text=True)
+    sys.stderr.write(done.stderr)
+    print(f"-- {command}: {time.monotonic() - started:.0f} s", flush=True)
+    if done.returncode or "Traceback" in done.stderr:
+        sys.exit(f"{command} ended with {done.returncode}")
+
+
+def run_notebook(folder: Path) -> None:
+    """Run the notebook's cells as Jupyter does: ! is a command, the rest is Python."""
+    notebook = json.loads((ROOT / "export" / "own_images.ipynb").read_text())
+    os.chdir(folder)
+    names: dict[str, object] = {}
+    for cell in notebook["cells"]:
+        lines = "".join(cell["source"]).splitlines() if cell["cell_type"] == "code" else []
+        if any("npm" in line for line in lines) and shutil.which("npm") is None:
+            print("-- no npm: the notebook's page is not made")
+            continue
+        for line in lines:
+            if line.startswith("!"):
+                run(line[1:], folder)
+        exec("\n".join(line for line in lines if line[:1] not in ("!", "%")), names)
+
+
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).absolute()
     folder.mkdir(parents=True)
     write_photos(folder / "photos")
     write_models(folder)
     for command in commands():
-        started = time.monotonic()
-        done = subprocess.run(command, shell=True, cwd=folder, stderr=subprocess.PIPE, text=True)
-        sys.stderr.write(done.stderr)
-        print(f"-- {command}: {time.monotonic() - started:.0f} s", flush=True)
-        if done.returncode or "Traceback" in done.stderr:
-            sys.exit(f"{command} ended with {done.returncode}")
+        run(command, folder)
+    (folder / "notebook").mkdir()
+    (folder / "photos").rename(folder / "notebook" / "photos")
+    run_notebook(folder / "notebook")
 
 
 if __name__ == "__main__":
