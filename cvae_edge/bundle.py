@@ -87,6 +87,14 @@ class Bundle:
             check_graph(name, entry.format, content, self.manifest.model, self.trust)
         return content
 
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and bytes of every file, checked as by ``read``; the manifest is last."""
+        for artifact in self.manifest.artifacts:
+            yield artifact.file, self.read(artifact)
+        for name in self.manifest.files:
+            yield name, self.read(name)
+        yield MANIFEST, self._read(MANIFEST, _MAX_MANIFEST)
+
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""

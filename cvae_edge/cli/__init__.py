@@ -20,6 +20,7 @@ from cvae_edge.cli.device import decode, encode, generate, interpolate, reconstr
 from cvae_edge.cli.doctor import doctor
 from cvae_edge.cli.evaluating import evaluate
 from cvae_edge.cli.exporting import export, inspect, verify
+from cvae_edge.cli.hub import pull, push
 from cvae_edge.cli.importing import import_
 from cvae_edge.cli.kit_microcontroller import microcontroller
 from cvae_edge.cli.kit_web import web
@@ -55,6 +56,8 @@ COMMANDS: dict[str, dict[Callable[..., None], str]] = {
         verify: "cvae-edge verify export/photos",
         inspect: "cvae-edge inspect export/photos",
         benchmark: "cvae-edge benchmark export/photos --batch 1,16 --out report/",
+        push: "cvae-edge push me/photos export/photos",
+        pull: "cvae-edge pull me/photos --out export/photos",
     },
     "Run": {
         generate: "cvae-edge generate export/photos -n 16 --seed 1 --precision int8",

@@ -68,6 +68,12 @@ def export(
         help="Epochs that int8 and int4 are trained on for, rounding as files do; 0: none.",
         rich_help_panel=MODEL,
     ),
+    card: Path | None = typer.Option(
+        None,
+        help="A TOML file of what the card cannot know: license, version, date, data, "
+        "intended_use, limits.",
+        rich_help_panel=OUTPUT,
+    ),
     out: Path | None = typer.Option(
         None, help="The bundle; by default export/ and the run's name.", rich_help_panel=OUTPUT
     ),
@@ -76,8 +82,10 @@ def export(
     need_tensorflow()
     from cvae_edge.cli.report import print_export
     from cvae_edge.exporters import export_bundle
+    from cvae_edge.exporters.card_details import CardDetails, read_card_details
     from cvae_edge.exporters.targets import formats, precisions
 
+    details = CardDetails() if card is None else read_card_details(card)
     asked = formats() if format == "all" else tuple(format.split(","))
     words = () if quantize == "none" else tuple(quantize.split(","))
     wanted = precisions() if quantize == "all" else tuple(map(as_precision, words))
@@ -101,6 +109,7 @@ def export(
             io=io,
             calibration_samples=calibration_samples,
             tune_epochs=tune_epochs,
+            card=details,
             on_stage=show_stage,
             on_step=lambda done, steps: bar.update(task, completed=done, total=steps),
         )

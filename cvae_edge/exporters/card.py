@@ -11,6 +11,12 @@ import numpy as np
 from cvae_edge import noise
 from cvae_edge.codec import Codec
 from cvae_edge.exporters.build import Exported
+from cvae_edge.exporters.card_details import (
+    CardDetails,
+    data_name,
+    detail_sections,
+    front_matter,
+)
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
 from cvae_edge.likelihoods import unit
@@ -58,7 +64,7 @@ def draw_reconstructions(
     return list(rows)
 
 
-def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
+def write_card(folder: Path, manifest: Manifest, rows: Sequence[str], details: CardDetails) -> None:
     """Write README.md: what is in the bundle, what each file costs, and how to use it."""
     h, w, c = manifest.model.image_shape
     report = manifest.report
@@ -67,10 +73,11 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
     psnr = f" Its reconstructions have a PSNR of {report['trained_psnr']:.2f} dB." if grey else ""
     unknown = {u for a in manifest.artifacts for u in a.report.get("unknown_layers", ())}
     lines = [
+        *front_matter(manifest, details),
         f"# {manifest.name}",
         "",
         f"A convolutional VAE for {h}x{w}x{c} images with {manifest.model.latent_dim} latent "
-        f"dimensions, trained on {manifest.training['data']['source']} (binarization: "
+        f"dimensions, trained on {data_name(manifest)} (binarization: "
         f"{manifest.pixels.binarize}) with the likelihood {manifest.likelihood.name}. The trained "
         f"model's ELBO is {report['trained_elbo']:.3f} {nats} per image on {report['images']} test "
         f"images.{psnr}",
@@ -84,6 +91,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str]) -> None:
         "decoder maps `z` to `x_logits`, whose sigmoid is the image. `reconstruct` does all of it, "
         "from `x` and `eps` to `x_recon`." + (_PRIOR if _has_prior(manifest) else ""),
         "",
+        *detail_sections(details),
         "## Files",
         "",
         "ELBO: of the file with the trained model's other half, less the trained model's, on the "

@@ -121,7 +121,7 @@ def export_bundle(
     }
     on_stage("writing the bundle")
     with new_bundle(out) as folder:
-        manifest = _write(folder, out.name, subject, exported, report, settings.derivations())
+        manifest = _write(folder, out.name, subject, exported, report, settings)
     return ExportResult(out, manifest, failures)
 
 
@@ -159,7 +159,7 @@ def _write(
     subject: Subject,
     exported: list[Exported],
     report: dict[str, Any],
-    derivations: Sequence[Derivation],
+    settings: Settings,
 ) -> Manifest:
     for e in exported:
         write_bytes(folder / e.artifact.file, e.content)
@@ -177,8 +177,8 @@ def _write(
         tools={"cvae-edge": __version__, **{tool: metadata.version(tool) for tool in _TOOLS}},
         report=report,
     )
-    manifest, beside = _derive(folder, manifest, exported, derivations)
-    card.write_card(folder, manifest, rows)
+    manifest, beside = _derive(folder, manifest, exported, settings.derivations())
+    card.write_card(folder, manifest, rows, settings.card)
     files = {file: sha256_of(folder / file) for file in (*_FILES, *beside)}
     manifest = manifest._replace(files=files)
     write_manifest(folder, manifest)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from cvae_edge.config import require
+from cvae_edge.exporters.card_details import CardDetails
 from cvae_edge.exporters.passes.lower import LOWERINGS
 from cvae_edge.exporters.targets import DERIVATIONS, TARGETS, Derivation, formats, precisions
 from cvae_edge.manifest import PRIOR_ROLES, ROLES
@@ -42,6 +43,7 @@ class Settings:
     calibration_samples: int = 500
     io: Literal["float32", "int8"] = "float32"  # inputs and outputs of TFLite files of integers
     tune_epochs: float = 2.0  # that networks of integers are trained on for; 0: not at all
+    card: CardDetails = field(default_factory=CardDetails)  # what is said beside the figures
     held_out: int = 2000  # test images that ELBOs are measured on
 
     def __post_init__(self) -> None:
