@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -33,6 +34,7 @@ from cvae_edge.training.run import Run
 from cvae_edge.version import __version__
 from cvae_edge.writing import new_file, write_bytes
 
+_LOG = logging.getLogger(__name__)
 _GOLDEN_IMAGES = 16
 _TOOLS = ("tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
 _FILES = (GOLDEN, card.SAMPLES, card.RECONSTRUCTIONS, card.CARD)
@@ -104,6 +106,9 @@ def export_bundle(
             if kind.precision == "float32":
                 raise
             failures[kind.file] = str(error)
+            _LOG.info("%s is left out: %s", kind.file, error)
+        else:
+            _LOG.info("%s: %s", kind.file, exported[-1].artifact.elbo_difference)
     on_stage("timing the files")
     exported = measure_latencies(exported, subject, builder.calibration)
     on_stage("measuring pairs")

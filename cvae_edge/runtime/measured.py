@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import threading
@@ -32,6 +33,7 @@ _SECONDS = 0.01  # a file, after which no further turns begin
 _REST = 0.0015  # onnxruntime's idle threads spin for 1 ms after a run
 _LONGEST = 1 << 16  # bytes of a file that is read back
 
+_LOG = logging.getLogger(__name__)
 _memory: dict[str, dict[str, float]] = {}
 _lock = threading.Lock()  # two threads that measured at once would be in each other's way
 
@@ -61,6 +63,7 @@ def measure_files(
             kept = _read(name, key)
             if kept is None:
                 measured = _measure(bundle, artifacts, threads)
+                _LOG.info("%s: microseconds an image %s", bundle.source, measured)
                 kept = _read(name, key)  # another process may have been first: agree with it
                 if kept is None:
                     kept = measured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from cvae_edge.training.run_folder import sweep_checkpoints
 from cvae_edge.training.scale import make_scale, trained_variables
 from cvae_edge.training.step import make_optimizer, make_step
 from cvae_edge.training.summary import fit_on, summarize
+
+_LOG = logging.getLogger(__name__)
 
 _KEPT_CHECKPOINTS = 2  # one is whole while the other is being written
 
@@ -175,6 +178,7 @@ class Loop:
                 if better:
                     plots.draw_run(self._run, self._codec, self._dataset)
         self._save(step, np.zeros(3), 0.0)
+        _LOG.info("%s: %s", self._run.folder, row)
         return row
 
     def _check_weights(self, epoch: int) -> None:
