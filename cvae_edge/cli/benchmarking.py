@@ -33,32 +33,37 @@ def benchmark(
     bundle: Path | None = ALSO,
     role: str = typer.Option(
         "decoder",
-        help="decoder (latents to images), encoder (images to latents), reconstruct (both), or "
+        help="What to time: decoder (latents to images), encoder (images to latents), "
+        "reconstruct (both), or "
         "generate (seeds to images, noise included).",
         rich_help_panel=RUNNING,
     ),
     batch: str = typer.Option(
         "1,16,256",
-        help="Images in a call. The advice begins with the smallest.",
+        help="Batch sizes to measure. The advice begins with the smallest.",
         rich_help_panel=RUNNING,
     ),
     threads: str | None = typer.Option(
-        None, help="Such as 1,2; by default 1 and all cores.", rich_help_panel=RUNNING
+        None,
+        help="Numbers of threads, such as 1,2. By default 1 and all cores.",
+        rich_help_panel=RUNNING,
     ),
     provider: str = typer.Option(
         "cpu",
-        help=f"What files run on: {', '.join(known_providers())}; or several.",
+        help=f"What runs the files: {', '.join(known_providers())}, or several.",
         rich_help_panel=RUNNING,
     ),
     min_seconds: float = typer.Option(
-        2.0, help="For which each configuration is measured, at least.", rich_help_panel=RUNNING
+        2.0,
+        help="Least time to measure each configuration for, in seconds.",
+        rich_help_panel=RUNNING,
     ),
     json: bool = JSON,
     out: Path | None = typer.Option(
-        None, help="A folder for results.json, report.md and plots.", rich_help_panel=OUTPUT
+        None, help="Folder to write results.json, report.md and plots into.", rich_help_panel=OUTPUT
     ),
 ) -> None:
-    """Measure every file on this machine, and say which to ship and what it costs."""
+    """Time every file on this machine, and say which to ship and what it costs."""
     bundle = one_bundle(subject, bundle)
     request = _request(role, batch, threads, provider, min_seconds)
     if out is not None:

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from cvae_edge.runtime.inputs import ImageStream, NamedImages
     from cvae_edge.runtime.model import EdgeCVAE
 
-_PICTURES = "A picture (.png), arrays (.npy, .npz), a folder, or - for .npy on stdout."
+_PICTURES = (
+    "What to write: a picture (.png), an array (.npy, .npz), a folder, or - for .npy on stdout."
+)
 
 
 @with_running
@@ -42,7 +44,7 @@ def generate(
     running: Running,
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    n: int = typer.Option(64, "-n", help="How many images.", rich_help_panel=OUTPUT),
+    n: int = typer.Option(64, "-n", help="Number of images.", rich_help_panel=OUTPUT),
     seed: int = SEED,
     start: int = typer.Option(
         0, help="Index of the first image in the seed's stream.", rich_help_panel=RUNNING
@@ -54,7 +56,7 @@ def generate(
     prior: str = PRIOR,
     json: bool = JSON,
 ) -> None:
-    """Draw images from the prior: the decoder's pictures of its latents."""
+    """Generate images: draw latents from the prior and decode them."""
     bundle = one_bundle(subject, bundle)
     model = load(bundle, running, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_batches
@@ -70,7 +72,7 @@ def encode(
     images: list[str] = IMAGES,
     bundle: Path | None = BUNDLE,
     out: str = typer.Option(
-        "latents.npz", help=".npz of mean and logvar, or - for stdout.", rich_help_panel=OUTPUT
+        "latents.npz", help="An .npz of mean and logvar, or - for stdout.", rich_help_panel=OUTPUT
     ),
     resize: bool = RESIZE,
     json: bool = JSON,
@@ -95,7 +97,7 @@ def encode(
 @with_running
 def decode(
     running: Running,
-    latents: str = typer.Argument(help=".npy, or .npz with z or mean; - for stdin."),
+    latents: str = typer.Argument(help="An .npy, or an .npz with z or mean, or - for stdin."),
     bundle: Path | None = BUNDLE,
     out: str = typer.Option("decoded.png", help=_PICTURES, rich_help_panel=OUTPUT),
     columns: int | None = typer.Option(
@@ -120,13 +122,16 @@ def reconstruct(
     bundle: Path | None = BUNDLE,
     seed: int = SEED,
     mean: bool = typer.Option(
-        False, "--mean", help="Decode the posterior's mean, draw nothing.", rich_help_panel=RUNNING
+        False,
+        "--mean",
+        help="Decode the mean of the posterior instead of a draw from it.",
+        rich_help_panel=RUNNING,
     ),
     out: str = typer.Option("reconstructions.png", help=_PICTURES, rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
     json: bool = JSON,
 ) -> None:
-    """Encode images and decode them again; a picture shows both, side by side."""
+    """Encode images and decode them again. A picture shows both side by side."""
     model = load(bundle, running, out, json)
     from cvae_edge.fitting import Fitted
     from cvae_edge.runtime.outputs import write_pairs
@@ -141,17 +146,23 @@ def reconstruct(
 @with_running
 def interpolate(
     running: Running,
-    first: str = typer.Argument(help="An image, or several in a folder or array."),
-    second: str = typer.Argument(help="As many images."),
+    first: str = typer.Argument(help="An image, or several in a folder or an array."),
+    second: str = typer.Argument(help="As many images as FIRST."),
     bundle: Path | None = BUNDLE,
-    steps: int = typer.Option(9, help="Images from end to end.", rich_help_panel=RUNNING),
-    path: str = typer.Option("spherical", help="spherical or linear.", rich_help_panel=RUNNING),
+    steps: int = typer.Option(
+        9,
+        help="Number of images from the first to the second, both included.",
+        rich_help_panel=RUNNING,
+    ),
+    path: str = typer.Option(
+        "spherical", help="Path in latent space: spherical or linear.", rich_help_panel=RUNNING
+    ),
     out: str = typer.Option("interpolation.png", help=_PICTURES, rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
     prior: str = PRIOR,
     json: bool = JSON,
 ) -> None:
-    """Decode the latents on the way from one image to another, a row each pair."""
+    """Decode latents between two images. A picture shows a row for each pair."""
     model = load(bundle, running, out, json, prior=prior)
     from cvae_edge.runtime.outputs import write_images
     from cvae_edge.runtime.sources import Sources

@@ -21,7 +21,7 @@ _TRAIN = ("tensorflow", "keras", "onnx", "tf2onnx", "matplotlib")
 
 
 def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON document.")) -> None:
-    """Show versions, what is installed, CPU features, GPUs and writable folders."""
+    """Show versions, packages, what is missing for what, CPU features and writable folders."""
     report = inspect_machine()
     if json:
         print_json(report)

@@ -36,34 +36,38 @@ def evaluate(
     ),
     bundle: Path | None = ALSO,
     samples: int = typer.Option(
-        1, help="Draws an image: k of the importance-weighted bound.", rich_help_panel=RUNNING
+        1,
+        help="Draws for each image: the k of the importance-weighted bound.",
+        rich_help_panel=RUNNING,
     ),
-    seed: int = typer.Option(0, help="Stream of the noise.", rich_help_panel=RUNNING),
+    seed: int = typer.Option(0, help="Seed of the noise.", rich_help_panel=RUNNING),
     format: str = typer.Option(
-        "onnx", help="Of a bundle: onnx or tflite.", rich_help_panel=RUNNING
+        "onnx", help="Format of a bundle's files: onnx or tflite.", rich_help_panel=RUNNING
     ),
     encoder: str = typer.Option(
         "float32",
-        help="Of a bundle: the encoder's precision.",
+        help="Precision of a bundle's encoder.",
         callback=as_precision,
         rich_help_panel=RUNNING,
     ),
     decoder: str = typer.Option(
         "float32",
-        help="Of a bundle: the decoder's precision.",
+        help="Precision of a bundle's decoder.",
         callback=as_precision,
         rich_help_panel=RUNNING,
     ),
     prior: str = typer.Option(
-        "auto", help="flow (learned), standard (normal), or auto.", rich_help_panel=RUNNING
+        "auto",
+        help="Where latents come from: flow (learned), standard (normal), or auto.",
+        rich_help_panel=RUNNING,
     ),
     data: str | None = typer.Option(
-        None, help="Data to use instead of its own.", rich_help_panel=DATA
+        None, help="Data to evaluate on, in place of the run's own.", rich_help_panel=DATA
     ),
     trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
-    """Evaluate the ELBO and the importance-weighted bound on test images."""
+    """Compute the ELBO and the importance-weighted bound (IWAE) on test images."""
     from cvae_edge.likelihoods import unit
     from cvae_edge.manifest import MANIFEST
 

@@ -26,23 +26,26 @@ from cvae_edge.quiet import quiet
 
 
 def export(
-    run: Path = typer.Argument(DEFAULT_RUN, help="A run folder."),
+    run: Path = typer.Argument(DEFAULT_RUN, help="Run folder to export."),
     format: str = typer.Option(
         "onnx,tflite",
-        help="Some of onnx, tflite and c (for devices without a runtime), or all.",
+        help="Formats to write: onnx, tflite, c (for devices without a runtime), several, or all.",
         rich_help_panel=OUTPUT,
     ),
     fused: bool = typer.Option(
-        True, help="Also reconstruct: both halves in one file.", rich_help_panel=OUTPUT
+        True,
+        help="Also write reconstruct: encoder and decoder in one file.",
+        rich_help_panel=OUTPUT,
     ),
     quantize: str = typer.Option(
         "float16,dynamic,int8",
-        help="Precisions beside float32: float16, dynamic, int8, int4; or none, or all.",
+        help="Precisions beside float32: float16, dynamic, int8, int4, several, none, or all.",
         rich_help_panel=MODEL,
     ),
     lowering: str = typer.Option(
         "auto",
-        help="How a decoder enlarges: auto (the format's fastest), measured (the fastest here), "
+        help="Form of the decoder's enlarging layers: auto (the format's fastest), "
+        "measured (the fastest here), "
         "transposed, subpixel (the least memory in TFLite Micro), polyphase or hybrid.",
         rich_help_panel=MODEL,
     ),
@@ -51,34 +54,39 @@ def export(
         help="Nats a file may lose; by default 0.5, or 0.02% of the ELBO if that is more.",
         rich_help_panel=MODEL,
     ),
-    opset: int | None = typer.Option(None, help="ONNX operator set.", rich_help_panel=OUTPUT),
+    opset: int | None = typer.Option(
+        None, help="Version of the ONNX operator set.", rich_help_panel=OUTPUT
+    ),
     io: str = typer.Option(
         "float32",
-        help="Inputs and outputs of int8 TFLite: float32 or int8.",
+        help="Type of the inputs and outputs of int8 TFLite files: float32 or int8.",
         rich_help_panel=OUTPUT,
     ),
     data: str | None = typer.Option(
-        None, help="Where the run's data is, if it was moved.", rich_help_panel=DATA
+        None, help="Place of the run's data, if it was moved.", rich_help_panel=DATA
     ),
     calibration_samples: int = typer.Option(
-        500, help="Training images that set int8's ranges.", rich_help_panel=MODEL
+        500, help="Number of training images that set the ranges of int8.", rich_help_panel=MODEL
     ),
     tune_epochs: float = typer.Option(
         2.0,
-        help="Epochs that int8 and int4 are trained on for, rounding as files do; 0: none.",
+        help="Epochs of further training with the rounding of int8 and int4 in place. "
+        "0 turns it off.",
         rich_help_panel=MODEL,
     ),
     card: Path | None = typer.Option(
         None,
-        help="A TOML file of what the card cannot know: license, version, date, data, "
+        help="TOML file with what the card cannot know: license, version, date, data, "
         "intended_use, limits.",
         rich_help_panel=OUTPUT,
     ),
     out: Path | None = typer.Option(
-        None, help="The bundle; by default export/ and the run's name.", rich_help_panel=OUTPUT
+        None,
+        help="Folder of the bundle. By default export/ and the run's name.",
+        rich_help_panel=OUTPUT,
     ),
 ) -> None:
-    """Export encoder and decoder, check every file, and say what each costs."""
+    """Export encoder, decoder and prior, check every file, and say what each costs."""
     need_tensorflow()
     from cvae_edge.cli.report import print_export
     from cvae_edge.exporters import export_bundle
@@ -122,15 +130,15 @@ def verify(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
     threads: int | None = typer.Option(
-        None, help="Threads of the runtime.", rich_help_panel=RUNNING
+        None, help="Threads to use. By default all cores.", rich_help_panel=RUNNING
     ),
     provider: str = typer.Option(
-        "cpu", help="What files run on: cpu, cuda, openvino, ...", rich_help_panel=RUNNING
+        "cpu", help="What runs the files: cpu, cuda, openvino, ...", rich_help_panel=RUNNING
     ),
     trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
-    """Check a bundle on this machine: hashes, then every file's outputs against the golden ones."""
+    """Check a bundle on this machine: its hashes, and the outputs of every file."""
     from cvae_edge.cli.report import print_checks, require_right
     from cvae_edge.runtime.source import open_bundle
     from cvae_edge.runtime.verify import verify_bundle
@@ -150,7 +158,7 @@ def inspect(
     bundle: Path | None = ALSO,
     json: bool = JSON,
 ) -> None:
-    """Describe a bundle: the model, its training, and each file with its size and cost."""
+    """Describe a bundle: its model, its training, and the size and cost of each file."""
     from cvae_edge.cli.report import print_bundle
     from cvae_edge.runtime.source import open_bundle
 

@@ -16,10 +16,12 @@ def push(
     repository: str = REPOSITORY,
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    private: bool = typer.Option(False, help="Of a new repository.", rich_help_panel=OUTPUT),
+    private: bool = typer.Option(
+        False, help="Make a new repository private.", rich_help_panel=OUTPUT
+    ),
     json: bool = JSON,
 ) -> None:
-    """Put a bundle on the Hugging Face Hub, as $HF_TOKEN's owner."""
+    """Upload a bundle to the Hugging Face Hub, with the token in $HF_TOKEN."""
     from cvae_edge.hub import push_bundle
     from cvae_edge.runtime.source import open_bundle
 
@@ -33,14 +35,14 @@ def push(
 def pull(
     repository: str = REPOSITORY,
     revision: str | None = typer.Option(
-        None, help="A branch, tag or commit; by default the newest.", rich_help_panel=OUTPUT
+        None, help="Branch, tag or commit. By default the newest.", rich_help_panel=OUTPUT
     ),
     out: Path | None = typer.Option(
-        None, help="The bundle; by default export/NAME.", rich_help_panel=OUTPUT
+        None, help="Folder of the bundle. By default export/NAME.", rich_help_panel=OUTPUT
     ),
     json: bool = JSON,
 ) -> None:
-    """Get a bundle from the Hugging Face Hub, and check every file."""
+    """Download a bundle from the Hugging Face Hub and check every file."""
     from cvae_edge.hub import pull_bundle
 
     folder = out or Path("export") / repository.rpartition("/")[2]

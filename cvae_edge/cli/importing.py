@@ -17,53 +17,61 @@ from cvae_edge.model_config import WHITE
 
 
 def import_(
-    encoder: Path = typer.Argument(help="A .keras file, a whole model's .h5, or weights alone."),
-    decoder: Path = typer.Argument(help="The same."),
-    data: str = typer.Option(
-        help="What it was trained on, as for cvae-edge train.", rich_help_panel=DATA
+    encoder: Path = typer.Argument(
+        help="Encoder: a .keras file, an .h5 of a whole model, or weights alone."
     ),
-    out: Path = typer.Option(Path("runs/imported"), help="The run folder.", rich_help_panel=OUTPUT),
+    decoder: Path = typer.Argument(help="Decoder, in one of the same forms."),
+    data: str = typer.Option(
+        help="Data that the model was trained on, in a form that train takes.", rich_help_panel=DATA
+    ),
+    out: Path = typer.Option(
+        Path("runs/imported"), help="Run folder to write.", rich_help_panel=OUTPUT
+    ),
     likelihood: str | None = typer.Option(
         None,
-        help="bernoulli, gaussian or logistic; by default what fits the pixels.",
+        help="bernoulli, gaussian or logistic. By default what fits the pixels.",
         rich_help_panel=MODEL,
     ),
     log_variance: bool = typer.Option(
         False,
         "--log-variance",
-        help="The encoder's second output is that (the default).",
+        help="The encoder's second output is the log-variance. This is the default.",
         rich_help_panel=MODEL,
     ),
     log_std: bool = typer.Option(
         False,
         "--log-std",
-        help="The encoder's second output is the logarithm of the deviation.",
+        help="The encoder's second output is the logarithm of the standard deviation.",
         rich_help_panel=MODEL,
     ),
     preset: str | None = typer.Option(
-        None, help="The architecture of weights alone.", rich_help_panel=MODEL
+        None, help="Preset that weights alone belong to.", rich_help_panel=MODEL
     ),
     latent_dim: int | None = typer.Option(
-        None, help="Of that architecture.", rich_help_panel=MODEL
+        None, help="Number of latents of that preset.", rich_help_panel=MODEL
     ),
-    width: float = typer.Option(1.0, help="Of that architecture.", rich_help_panel=MODEL),
+    width: float = typer.Option(1.0, help="Width of that preset.", rich_help_panel=MODEL),
     binarize: str | None = typer.Option(
-        None, help="none, threshold (at 0.5) or draw (Bernoulli).", rich_help_panel=DATA
+        None,
+        help="What pixels become: none (as they are), threshold (at 0.5) or draw (Bernoulli).",
+        rich_help_panel=DATA,
     ),
     image_size: str | None = typer.Option(
-        None, help="Make images 64 or 64x48, height first.", rich_help_panel=DATA
+        None, help="Resize images to 64 or 64x48, height first.", rich_help_panel=DATA
     ),
     channels: int | None = typer.Option(
-        None, help="Make images 1 grey or 3 colour.", rich_help_panel=DATA
+        None,
+        help="Channels to make: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
+        rich_help_panel=DATA,
     ),
     fit: str = typer.Option(
-        "stretch", help="How the size is reached: stretch, crop or pad.", rich_help_panel=DATA
+        "stretch", help="How images are resized: stretch, crop or pad.", rich_help_panel=DATA
     ),
     background: str = typer.Option(
-        WHITE, help="The colour under transparent pixels.", rich_help_panel=DATA
+        WHITE, help="Colour under transparent pixels.", rich_help_panel=DATA
     ),
 ) -> None:
-    """Take an encoder and a decoder trained elsewhere; from there it is a run like any other."""
+    """Make a run of an encoder and a decoder that were trained elsewhere."""
     if log_variance and log_std:
         raise ConfigError("give --log-variance or --log-std, got both")
     config = DataConfig(

@@ -14,17 +14,21 @@ def microcontroller(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
     out: Path = typer.Option(
-        Path("kits/microcontroller"), help="The folder to make.", rich_help_panel=OUTPUT
+        Path("kits/microcontroller"), help="Folder to write.", rich_help_panel=OUTPUT
     ),
     flash: int | None = typer.Option(
-        None, help="Bytes of flash that the device has.", rich_help_panel=RUNNING
+        None,
+        help="Flash of the device, in bytes. A larger model is refused.",
+        rich_help_panel=RUNNING,
     ),
     ram: int | None = typer.Option(
-        None, help="Bytes of RAM that the device has.", rich_help_panel=RUNNING
+        None,
+        help="RAM of the device, in bytes. A larger model is refused.",
+        rich_help_panel=RUNNING,
     ),
     json: bool = JSON,
 ) -> None:
-    """Make a C99 project of a bundle: the model, a self-test, a Makefile, and what it takes."""
+    """Make a C99 project of a bundle: the model, a self-test, a Makefile and a README."""
     from cvae_edge.kits.microcontroller import make_microcontroller_kit
     from cvae_edge.runtime.source import open_bundle
 

@@ -13,16 +13,16 @@ from cvae_edge.cli.output import print_json, say
 def web(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    out: Path = typer.Option(Path("kits/web"), help="The folder to make.", rich_help_panel=OUTPUT),
+    out: Path = typer.Option(Path("kits/web"), help="Folder to write.", rich_help_panel=OUTPUT),
     onnxruntime_web: Path | None = typer.Option(
         None,
-        help="What npm pack onnxruntime-web gave, its folder, or a node_modules folder.",
+        help="onnxruntime-web: the file of npm pack, its folder, or a node_modules folder.",
         rich_help_panel=OUTPUT,
     ),
     trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
-    """Make a folder that shows a bundle in a browser, from any web server, offline."""
+    """Make a page that runs a bundle in a browser, from any web server and offline."""
     from cvae_edge.kits.onnxruntime_web import pinned
     from cvae_edge.kits.web import make_web_kit
     from cvae_edge.runtime.source import open_bundle

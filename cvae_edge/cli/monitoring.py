@@ -38,31 +38,38 @@ def score(
     images: list[str] = IMAGES,
     bundle: Path | None = BUNDLE,
     samples: int = typer.Option(
-        0, help="Draws an image for the IWAE bound; 0: no noise.", rich_help_panel=RUNNING
+        0,
+        help="Draws for each image, for the IWAE bound. 0 uses the mean and no noise.",
+        rich_help_panel=RUNNING,
     ),
     seed: int = SEED,
     threshold: float | None = typer.Option(
         None,
-        help="In nats, in a monitor's place: an image whose bound is lower is anomalous.",
+        help="Bound in nats below which an image is anomalous, in place of the monitor.",
         rich_help_panel=DATA,
     ),
     percentile: float | None = typer.Option(
-        None, help="The threshold, as one of --reference's.", rich_help_panel=DATA
+        None,
+        help="Percentile of the bounds of --reference to use as the threshold.",
+        rich_help_panel=DATA,
     ),
     reference: str | None = typer.Option(
-        None, help="Images as they should be, for --percentile.", rich_help_panel=DATA
+        None, help="Good images, for --percentile.", rich_help_panel=DATA
     ),
     heatmaps: str | None = typer.Option(
-        None, help="A folder for pictures with what is wrong.", rich_help_panel=OUTPUT
+        None, help="Folder for pictures with anomalous places marked.", rich_help_panel=OUTPUT
     ),
-    out: str = typer.Option("-", help="A .csv file, or - for stdout.", rich_help_panel=OUTPUT),
+    out: str = typer.Option(
+        "-", help="A .csv file to write, or - for stdout.", rich_help_panel=OUTPUT
+    ),
     resize: bool = RESIZE,
     prior: str = PRIOR,
     json: bool = JSON,
 ) -> None:
-    """Score images: by the bundle's monitor, or by less the nats that the model gives them.
+    """Score images with the bundle's monitor or, without one, with the negative of their bound.
 
-    High is anomalous; with a monitor, above 1. Exits with 1 if an image is anomalous.
+    Higher is more anomalous; a monitor's threshold is 1. The exit code is 1 if an image is
+    anomalous.
     """
     model = load(bundle, running, prior=prior)
     import numpy as np
@@ -109,25 +116,31 @@ def monitor(
     bundle: Path | None = ALSO,
     good: list[str] | None = typer.Option(
         None,
-        help="Images as they should be, which the model was not trained on; or several such.",
+        help="Good images that the model was not trained on. May be given several times.",
         rich_help_panel=DATA,
     ),
     false_alarms: float = typer.Option(
-        0.01, help="Share of good images to be called anomalous.", rich_help_panel=DATA
+        0.01, help="Share of good images that may be called anomalous.", rich_help_panel=DATA
     ),
     method: str | None = typer.Option(
-        None, help="How images are told apart; by default field.", rich_help_panel=DATA
+        None, help="Scoring method. By default field.", rich_help_panel=DATA
     ),
     windows: bool = typer.Option(
-        False, help="Look at images larger than the model's in windows.", rich_help_panel=DATA
+        False,
+        help="Inspect images larger than the model's in overlapping windows.",
+        rich_help_panel=DATA,
     ),
     report: Path | None = typer.Option(
-        None, help="A .csv of score: how far are its images off?", rich_help_panel=DATA
+        None,
+        help="Compare the scores in this .csv, which score wrote, with the good images'.",
+        rich_help_panel=DATA,
     ),
-    out: Path = typer.Option(Path("drift.png"), help="The report's plot.", rich_help_panel=OUTPUT),
+    out: Path = typer.Option(Path("drift.png"), help="Plot of --report.", rich_help_panel=OUTPUT),
     resize: bool = RESIZE,
     precision: str = typer.Option(
-        "all", help="Files to fit it for: float32, int8 ..., or all.", rich_help_panel=RUNNING
+        "all",
+        help="Precisions to fit the monitor for: float32, int8, ..., or all.",
+        rich_help_panel=RUNNING,
     ),
     format: str = FORMAT,
     threads: int | None = THREADS,
@@ -135,7 +148,7 @@ def monitor(
     trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:
-    """Fit what tells anomalous images, on good ones; or report how a day's scores compare."""
+    """Fit a monitor on good images, or compare a day's scores with it."""
     bundle = one_bundle(subject, bundle)
     require(
         (good is None) != (report is None),

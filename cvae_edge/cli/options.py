@@ -22,31 +22,37 @@ BUNDLE_HELP = "A bundle's folder or .zip; by default export/mnist, or the one in
 BUNDLE = typer.Option(None, "--bundle", "-b", help=BUNDLE_HELP, rich_help_panel=MODEL)
 SUBJECT = typer.Argument(None, metavar="BUNDLE", help=BUNDLE_HELP)
 ALSO = typer.Option(
-    None, "--bundle", "-b", help="The bundle, as with the argument.", rich_help_panel=MODEL
+    None, "--bundle", "-b", help="The bundle, in place of the argument.", rich_help_panel=MODEL
 )
-IMAGES = typer.Argument(help="Images, folders or .tar files of them, .npy or .npz, or - for stdin.")
+IMAGES = typer.Argument(
+    help="Images, folders or .tar files of images, .npy or .npz files, or - for stdin."
+)
 SEED = typer.Option(
-    0, help="Stream of the noise; a seed gives the same everywhere.", rich_help_panel=RUNNING
+    0,
+    help="Seed of the noise. A seed gives the same noise on every machine.",
+    rich_help_panel=RUNNING,
 )
 RESIZE = typer.Option(
-    False, help="Make images of another size fit, as in training.", rich_help_panel=DATA
+    False, help="Resize images of another size, as in training.", rich_help_panel=DATA
 )
 JSON = typer.Option(False, "--json", help="Print one JSON document.", rich_help_panel=OUTPUT)
 TRUST = typer.Option(
     False,
     "--trust",
-    help="Run files whatever operators and sizes they have.",
+    help="Run the files whatever operators and sizes they have.",
     rich_help_panel=RUNNING,
 )
 FORMAT = typer.Option(
-    "auto", help=f"{', '.join(known_formats())}, or auto.", rich_help_panel=RUNNING
+    "auto",
+    help=f"Format of the files: {', '.join(known_formats())}, or auto.",
+    rich_help_panel=RUNNING,
 )
 PRIOR = typer.Option(
     "auto",
     help="Where latents come from: flow (learned), standard (normal), or auto.",
     rich_help_panel=RUNNING,
 )
-THREADS = typer.Option(None, help="By default all cores.", rich_help_panel=RUNNING)
+THREADS = typer.Option(None, help="Threads to use. By default all cores.", rich_help_panel=RUNNING)
 PROVIDER = typer.Option(
     "cpu", help=f"What runs the files: {', '.join(known_providers())}.", rich_help_panel=RUNNING
 )
@@ -63,7 +69,8 @@ class Running:
 
     precision: str = typer.Option(
         "float32",
-        help="float32, float16, dynamic, int8, int4, or auto.",
+        help="Precision of the files: float32, float16, dynamic, int8, int4, or auto "
+        "(fastest here).",
         callback=as_precision,
         rich_help_panel=RUNNING,
     )

@@ -13,17 +13,18 @@ from cvae_edge.cli.run_summary import print_summary
 
 
 def prior(
-    run: Path = typer.Argument(DEFAULT_RUN, help="A finished run, or an imported one."),
+    run: Path = typer.Argument(DEFAULT_RUN, help="Finished or imported run."),
     epochs: int | None = typer.Option(
         None,
-        help="Of the training images; by default 4 for each of the training's, at most 60.",
+        help="Epochs of the training images. By default 4 for each epoch of the "
+        "training, at most 60.",
         rich_help_panel=TRAINING,
     ),
     data: str | None = typer.Option(
-        None, help="Where the run's data is, if it was moved.", rich_help_panel=DATA
+        None, help="Place of the run's data, if it was moved.", rich_help_panel=DATA
     ),
 ) -> None:
-    """Fit a learned prior to a finished run, in place of the one that it has."""
+    """Fit a learned prior to a finished run, in place of its own."""
     need_tensorflow()
     from cvae_edge.training.add_prior import add_prior
     from cvae_edge.training.prior import Interrupted

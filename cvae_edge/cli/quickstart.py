@@ -19,9 +19,9 @@ _SAMPLES = "samples.png"
 
 
 def quickstart(
-    epochs: int = typer.Option(3, help="More make a better model: cvae-edge train has the rest."),
+    epochs: int = typer.Option(3, help="Epochs to train. More make a better model."),
 ) -> None:
-    """Train briefly on the packaged MNIST, export, verify and generate: a few minutes in all."""
+    """Train on the packaged MNIST, export, verify and generate, in about three minutes."""
     started = time.monotonic()
     need_tensorflow()
     say(f"Training {epochs} epochs on the packaged MNIST into {_RUN}.")

@@ -28,48 +28,51 @@ _PIXELS = {"none": "grey or colour", "threshold": "binary (thresholded)", "draw"
 def train(
     data: str | None = typer.Option(
         None,
-        help="mnist (packaged, the default), keras:NAME, an .npz, a folder of IDX files or images.",
+        help="Data: mnist (packaged, the default), keras:NAME, an .npz, or a folder "
+        "of images or IDX files.",
         rich_help_panel=DATA,
     ),
     preset: str | None = typer.Option(
         None,
-        help="The networks: seed (the default for 28x28 grey), or general (for the rest).",
+        help="Networks: seed (the default for 28x28 grey images) or general (for others).",
         rich_help_panel=MODEL,
     ),
     model: str | None = typer.Option(
         None,
-        help="Networks of your own: FILE.py:FUNCTION of image_shape and latent_dim.",
+        help="Networks of your own: FILE.py:FUNCTION, called with image_shape and latent_dim.",
         rich_help_panel=MODEL,
     ),
     recipe: str | None = typer.Option(
         None,
-        help="How to train: fast (preset seed's default), general (of the rest), or seed.",
+        help="Recipe: fast (the default of preset seed), general (of others), or seed "
+        "(the tutorial's).",
         rich_help_panel=TRAINING,
     ),
-    out: Path = typer.Option(DEFAULT_RUN, help="The run folder.", rich_help_panel=OUTPUT),
+    out: Path = typer.Option(DEFAULT_RUN, help="Run folder to write.", rich_help_panel=OUTPUT),
     resume: bool = typer.Option(
         False,
-        help="Continue the run in --out with its own settings; a finished one with more --epochs.",
+        help="Continue the run in --out with its own settings, a finished one with more --epochs.",
         rich_help_panel=TRAINING,
     ),
     epochs: int | None = typer.Option(
-        None, help="Overrides the recipe's.", rich_help_panel=TRAINING
+        None, help="Number of epochs, in place of the recipe's.", rich_help_panel=TRAINING
     ),
     batch_size: int | None = typer.Option(
-        None, help="Images a step, over all devices.", rich_help_panel=TRAINING
+        None, help="Images in a step, on all devices together.", rich_help_panel=TRAINING
     ),
     learning_rate: float | None = typer.Option(
-        None, help="Adam's, at its peak.", rich_help_panel=TRAINING
+        None, help="Highest learning rate of Adam.", rich_help_panel=TRAINING
     ),
     latent_dim: int | None = typer.Option(
-        None, help="Overrides the preset's.", rich_help_panel=MODEL
+        None, help="Number of latents, in place of the preset's.", rich_help_panel=MODEL
     ),
     width: float | None = typer.Option(
-        None, help="Times the preset's channels.", rich_help_panel=MODEL
+        None, help="Factor of the preset's numbers of channels.", rich_help_panel=MODEL
     ),
     likelihood: str | None = typer.Option(
         None,
-        help="bernoulli (binary pixels), gaussian (the default for others) or logistic.",
+        help="Likelihood: bernoulli (binary pixels), gaussian (the default for "
+        "others) or logistic.",
         rich_help_panel=MODEL,
     ),
     beta: float | None = typer.Option(
@@ -77,38 +80,43 @@ def train(
     ),
     paste: float | None = typer.Option(
         None,
-        help="Share of images that the encoder sees with a part pasted elsewhere.",
+        help="Share of images that the encoder sees with a part pasted elsewhere, for monitors.",
         rich_help_panel=TRAINING,
     ),
     kl: str | None = typer.Option(
-        None, help="sample (the single-sample estimate) or analytic.", rich_help_panel=TRAINING
+        None,
+        help="Estimate of the KL term: sample (of one draw) or analytic.",
+        rich_help_panel=TRAINING,
     ),
     seed: int | None = typer.Option(
-        None, help="Of the weights, the order and the noise.", rich_help_panel=TRAINING
+        None,
+        help="Seed of the weights, the order of images and the noise.",
+        rich_help_panel=TRAINING,
     ),
     binarize: str | None = typer.Option(
         None,
-        help="What pixels become: none, threshold (at 0.5), or draw (Bernoulli).",
+        help="What pixels become: none (as they are), threshold (at 0.5) or draw (Bernoulli).",
         rich_help_panel=DATA,
     ),
     validation: int | None = typer.Option(
         None,
-        help="Images held out of train; 0 trains on all and keeps the last weights.",
+        help="Training images to hold out for validation. 0 trains on all and keeps "
+        "the last weights.",
         rich_help_panel=DATA,
     ),
     image_size: str | None = typer.Option(
-        None, help="Make images 64 or 64x48, height first.", rich_help_panel=DATA
+        None, help="Resize images to 64 or 64x48, height first.", rich_help_panel=DATA
     ),
     channels: int | None = typer.Option(
         None,
-        help="Make images 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
+        help="Channels to make: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
         rich_help_panel=DATA,
     ),
     fit: str | None = typer.Option(
-        None, help="How the size is reached: stretch, crop or pad.", rich_help_panel=DATA
+        None, help="How images are resized: stretch, crop or pad.", rich_help_panel=DATA
     ),
     background: str | None = typer.Option(
-        None, help="The colour under transparent pixels; by default #ffffff.", rich_help_panel=DATA
+        None, help="Colour under transparent pixels. By default #ffffff.", rich_help_panel=DATA
     ),
     prior: str | None = typer.Option(
         None,
@@ -117,11 +125,11 @@ def train(
     ),
     strategy: str = typer.Option(
         "default",
-        help="default, mirrored (all GPUs) or multiworker (TF_CONFIG).",
+        help="Distribution: default, mirrored (all GPUs) or multiworker (by TF_CONFIG).",
         rich_help_panel=TRAINING,
     ),
 ) -> None:
-    """Train a model; the defaults train the packaged MNIST to the end into runs/mnist."""
+    """Train a model. By default on the packaged MNIST, into runs/mnist."""
     train_options = {
         "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
         "beta": beta, "paste": paste, "kl": kl, "seed": seed, "likelihood": likelihood,
