@@ -65,7 +65,8 @@ class Codec:
     def prior_gain(self, z: Array) -> Array:
         """Return log p(z) less that of the standard normal, (n,); 0 where that is the prior.
 
-        log p(z) = log N(eps; 0, I) + log |det d eps / d z| (Rezende and Mohamed 2015, equation 5).
+        ``log p(z) = log N(eps; 0, I) + log |det d eps / d z|`` (Rezende and Mohamed 2015,
+        equation 5).
         """
         if self.density is None:
             return np.zeros(len(z), np.float32)

@@ -43,7 +43,7 @@ def fit_images(
         option: what a user gives to have other sizes fitted; None fits them.
 
     Returns:
-        Each part's images, (n, *pixels.image_shape), all in one type.
+        Each part's images, ``(n, *pixels.image_shape)``, all in one type.
 
     Warns:
         DataWarning: the set holds masks; or transparent images are blank on the background.

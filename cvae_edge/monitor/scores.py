@@ -32,7 +32,7 @@ def kl(evidence: Evidence) -> Values:
 
 
 def mu_squared(evidence: Evidence) -> Values:
-    """Return |mean|^2, from the encoder alone.
+    """Return ``|mean|^2``, from the encoder alone.
 
     Govorkova et al. 2022, "Autoencoders on field-programmable gate arrays for real-time,
     unsupervised new physics detection at 40 MHz at the Large Hadron Collider", equation 3: the KL

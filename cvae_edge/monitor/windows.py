@@ -37,7 +37,7 @@ def window_places(image_shape: Shape, window: Shape) -> list[tuple[int, int]]:
 
 
 def cut(images: NDArray[Any], window: Shape) -> NDArray[Any]:
-    """Cut images (n, h, w, c) into windows, image by image: (n * windows, *window)."""
+    """Cut images (n, h, w, c) into windows, image by image: ``(n * windows, *window)``."""
     if images.shape[1:] == window:
         return images
     height, width, _ = window

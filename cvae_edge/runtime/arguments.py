@@ -14,7 +14,7 @@ from cvae_edge.images import check_images
 
 
 def as_images(x: Any, image_shape: tuple[int, int, int]) -> NDArray[Any]:
-    """Return images as (n, *image_shape), uint8 or float32 in [0, 1].
+    """Return images as ``(n, *image_shape)``, uint8 or float32 in [0, 1].
 
     Args:
         x: (n, h, w, c), (n, h, w) where c is 1, or one image without the n; or ``Fitted``.

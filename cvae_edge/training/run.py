@@ -1,16 +1,18 @@
-"""The run folder: what a training leaves, and what continues it.
+"""The run folder: what a training leaves, and what continues it::
 
-config.json           model, data and train, as they were asked for; written when all that
-                      --resume needs is there
-data.json             where the data is, and size and SHA-256 of its files
-run.lock              there while a process writes the folder
-architecture.json     the layers of both networks
-history.csv           one row an epoch
-checkpoints/          weights, optimizer and step of the last epoch
-best.weights.npz      the weights to use: the best by validation ELBO, or the last; the
-                      likelihood's scale, and the prior that was fitted to their latents
-summary.json          written when training has ended, and only then
-training-curve.png  reconstructions.png
+    config.json           model, data and train, as they were asked for; written when all that
+                          --resume needs is there
+    data.json             where the data is, and size and SHA-256 of its files
+    run.lock              there while a process writes the folder
+    architecture.json     the layers of both networks
+    history.csv           one row an epoch
+    checkpoints/          weights, optimizer and step of the last epoch
+    best.weights.npz      the weights to use: the best by validation ELBO, or the last; the
+                          likelihood's scale, and the prior that was fitted to their latents
+    summary.json          written when training has ended, and only then
+    training-curve.png  reconstructions.png
+
+A file is written whole, or not at all.
 """
 
 from __future__ import annotations
