@@ -4,8 +4,9 @@ A block mixes all latents linearly and then changes one half of them after the o
 a shift that the other half gives: affine couplings (Dinh, Sohl-Dickstein, Bengio 2017, "Density
 estimation using Real NVP", equations 7 and 8) between invertible linear maps (Kingma and Dhariwal
 2018, "Glow", section 3.2). Both directions cost the same. The network of the role ``density`` maps
-z to eps and ``log |det d eps / d z|``, that of the role ``prior`` maps eps to z; one's weights are made
-of the other's. Nothing but dense layers, products and sums is in them: every engine has those.
+z to eps and ``log |det d eps / d z|``, that of the role ``prior`` maps eps to z; the weights of the
+one are made from those of the other. Both have only dense layers, products and sums, which every
+engine has.
 """
 
 from __future__ import annotations

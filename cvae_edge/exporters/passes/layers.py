@@ -73,7 +73,7 @@ def crop(h: Any, edges: Any) -> Any:
 
 
 class Reshape(layers.Layer):  # type: ignore[misc]
-    """``(n, ...)`` to ``(n, *shape)`` with a constant shape; Keras' own reads n from the input's."""
+    """``(n, ...)`` to ``(n, *shape)`` of a constant; Keras' own reads n from the input."""
 
     def __init__(self, shape: tuple[int, ...], name: str | None = None) -> None:
         super().__init__(name=name)
