@@ -74,6 +74,9 @@ def export(
         "0 turns it off.",
         rich_help_panel=MODEL,
     ),
+    compare: bool = typer.Option(
+        False, help="Time the tools' own export beside each file.", rich_help_panel=OUTPUT
+    ),
     card: Path | None = typer.Option(
         None,
         help="TOML file with what the card cannot know: license, version, date, data, "
@@ -117,6 +120,7 @@ def export(
             io=io,
             calibration_samples=calibration_samples,
             tune_epochs=tune_epochs,
+            compare=compare,
             card=details,
             on_stage=show_stage,
             on_step=lambda done, steps: bar.update(task, completed=done, total=steps),

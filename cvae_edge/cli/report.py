@@ -82,6 +82,7 @@ def _words(likelihood: str, known: bool, scale: Sequence[float]) -> str:
 
 def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
     """Print a row an artifact: what it weighs, what it costs, how fast it was where it was made."""
+    compared = any("naive_latency_us" in a.report for a in artifacts)
     rows = [
         (
             a.file,
@@ -89,14 +90,16 @@ def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
             f"{a.size_bytes / 1000:.0f}",
             "" if a.elbo_difference is None else f"{a.elbo_difference:+.3f}",
             _microseconds(a, "latency_us"),
-            _microseconds(a, "naive_latency_us"),
+            *([_microseconds(a, "naive_latency_us")] if compared else []),
         )
         for a in artifacts
     ]
-    print_table(title, ["file", "lowering", "kB", "nats", "us", "naive us"], rows)
+    columns = ["file", "lowering", "kB", "nats", "us", *(["naive us"] if compared else [])]
+    print_table(title, columns, rows)
+    naive = "; naive: the tools' own export" if compared else ""
     say(
         "nats: ELBO against the trained model's; of a prior, its draws' log p(z). us: one image, "
-        "one thread, where it was exported; naive: the tools' own export."
+        f"one thread, where it was exported{naive}."
     )
     for artifact in artifacts:
         for note in ("slower", "needs_trust"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str], details: C
         "",
         "ELBO: of the file with the trained model's other half, less the trained model's, on the "
         "same images and noise. Times: medians for one image on one thread of the machine that "
-        "exported, beside the tools' own export. A file that lost more than "
+        "exported. A file that lost more than "
         f"{report['loss_budget']:.3g} nats was left out; without --max-elbo-drop that is 0.5 nats "
         "or 0.02% of the ELBO, whichever is larger.",
         "",
@@ -131,33 +131,18 @@ def _has_prior(manifest: Manifest) -> bool:
 
 def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:
     """Return the lines of a Markdown table with a row for each artifact."""
-    rows = [
-        "| "
-        + " | ".join(
-            (
-                a.file,
-                a.lowering or "",
-                f"{a.size_bytes / 1000:.0f}",
-                _number(a.elbo_difference, "+.4f"),
-                _share(a),
-                ", ".join(f"{k} {v:.2g}" for k, v in a.difference.items()),
-                _number(a.report.get("latency_us"), ".0f"),
-                _number(a.report.get("naive_latency_us"), ".0f"),
-            )
-        )
-        + " |"
-        for a in artifacts
-    ]
-    columns = (
-        "file",
-        "lowering",
-        "kB",
-        "ELBO difference, nats",
-        "integer operators",
-        "largest differences",
-        "microseconds",
-        "tools' own",
-    )
+    columns: dict[str, Callable[[Artifact], str]] = {
+        "file": lambda a: a.file,
+        "lowering": lambda a: a.lowering or "",
+        "kB": lambda a: f"{a.size_bytes / 1000:.0f}",
+        "ELBO difference, nats": lambda a: _number(a.elbo_difference, "+.4f"),
+        "integer operators": _share,
+        "largest differences": lambda a: ", ".join(f"{k} {v:.2g}" for k, v in a.difference.items()),
+        "microseconds": lambda a: _number(a.report.get("latency_us"), ".0f"),
+    }
+    if any("naive_latency_us" in a.report for a in artifacts):
+        columns["tools' own"] = lambda a: _number(a.report.get("naive_latency_us"), ".0f")
+    rows = [f"| {' | '.join(cell(a) for cell in columns.values())} |" for a in artifacts]
     return [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", *rows]
 
 

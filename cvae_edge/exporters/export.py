@@ -21,6 +21,7 @@ from cvae_edge.exporters.measurement import (
     check_and_measure,
     measure_latencies,
     measure_pairs,
+    naive_files,
 )
 from cvae_edge.exporters.parity import Reference
 from cvae_edge.exporters.settings import Kind, Settings
@@ -110,7 +111,8 @@ def export_bundle(
         else:
             _LOG.info("%s: %s", kind.file, exported[-1].artifact.elbo_difference)
     on_stage("timing the files")
-    exported = measure_latencies(exported, subject, builder.calibration)
+    naive = naive_files(exported, subject, builder.calibration) if settings.compare else {}
+    exported = measure_latencies(exported, naive)
     on_stage("measuring pairs")
     pairs = measure_pairs(exported, elbos, trained_on)
     report = {

@@ -20,7 +20,7 @@ from cvae_edge.exporters.targets import TARGETS
 from cvae_edge.exporters.tolerance import measure_tolerance
 from cvae_edge.manifest import HALVES, Artifact
 from cvae_edge.quiet import quiet
-from cvae_edge.runtime.timing import Call, make_call, time_in_turns
+from cvae_edge.runtime.timing import make_call, time_in_turns
 
 _DRAWS = 2000  # of a prior
 _SLOWER = 1.05  # in three runs of four: what timing cannot tell apart is not called slower
@@ -125,25 +125,33 @@ def measure_pairs(
     return pairs
 
 
-def measure_latencies(
+def naive_files(
     exported: Sequence[Exported], subject: Subject, inputs: Mapping[str, Array]
-) -> list[Exported]:
-    """Time every file beside the tools' own export of the same kind, and say which are slower.
+) -> dict[str, tuple[Artifact, bytes]]:
+    """Return the tools' own export of the same kind by the name of each file that has one.
 
     Args:
         exported: the files.
-        subject: the trained model, for the tools' own exports.
+        subject: the trained model.
         inputs: a calibration set, for those in int8.
     """
-    calls: dict[str, Call] = {}
+    files = {}
     for e in exported:
         a = e.artifact
-        files = {a.file: (a, e.content)}
         if a.role in HALVES and a.format in NAIVE and a.precision in PRECISIONS:
             naive = NAIVE[a.format](getattr(subject.vae, a.role), a.precision, inputs)
-            files[_naive(a.file)] = (naive.described_by(a), naive.content)
-        with quiet():  # LiteRT announces its delegate
-            calls |= {name: make_call(*file) for name, file in files.items()}
+            files[a.file] = (naive.described_by(a), naive.content)
+    return files
+
+
+def measure_latencies(
+    exported: Sequence[Exported], naive: Mapping[str, tuple[Artifact, bytes]]
+) -> list[Exported]:
+    """Time every file, and what ``naive`` has beside it, in turns; say which are slower."""
+    files = {e.artifact.file: (e.artifact, e.content) for e in exported}
+    files |= {_naive(name): file for name, file in naive.items()}
+    with quiet():  # LiteRT announces its delegate
+        calls = {name: make_call(*file) for name, file in files.items()}
     times = time_in_turns(calls)
     return [replace(e, artifact=_with_latency(e.artifact, times)) for e in exported]
 

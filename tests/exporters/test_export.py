@@ -227,10 +227,14 @@ def test_the_fastest_lowering_is_found_by_timing(
 
     monkeypatch.setattr("cvae_edge.exporters.build.median_microseconds", times)
     result = export_bundle(
-        tiny_run, tmp_path / "out", ["tflite"], held_out=10, lowering="measured", fused=False
-    )
+        tiny_run, tmp_path / "out", ["tflite"], held_out=10, lowering="measured", fused=False,
+        compare=True,
+    )  # fmt: skip
     assert seen == [["hybrid", "polyphase", "subpixel", "transposed"]]
-    assert result.manifest.find("decoder", "tflite").lowering == "subpixel"
+    decoder = result.manifest.find("decoder", "tflite")
+    assert decoder.lowering == "subpixel"
+    assert decoder.report["naive_latency_us"] > 0
+    assert "| tools' own |" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("loss", [0.6, float("nan")])
@@ -256,7 +260,9 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
     files = {a.file for a in result.manifest.artifacts}
     assert files == {"encoder.onnx", "decoder.onnx", "encoder.dynamic_range.onnx"}
     assert not (out / "decoder.dynamic_range.onnx").exists()
-    assert why in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert why in card
+    assert "tools' own" not in card
 
 
 @pytest.mark.parametrize(
