@@ -6,13 +6,14 @@ import json
 import os
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from cvae_edge.machine import cpu_features, processor, processor_family
+from cvae_edge.markdown import markdown_table as markdown_table  # for the scripts
 from cvae_edge.runtime.parallel import available_cores
 
 # Elsewhere for a run that is not to be kept.
@@ -55,11 +56,6 @@ def folder() -> Path:
     path = RESULTS / machine()["name"]
     path.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
 
 
 def skipped_text(skipped: Mapping[str, str]) -> str:

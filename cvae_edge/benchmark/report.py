@@ -11,6 +11,7 @@ from cvae_edge.benchmark.plan import Configuration
 from cvae_edge.benchmark.results import Noise, Results, Row
 from cvae_edge.benchmark.sentence import figure, sentences
 from cvae_edge.benchmark.turns import MAX_ROUNDS, MIN_ROUNDS, MIN_RUNS
+from cvae_edge.markdown import markdown_table
 
 METHOD = (
     "Each configuration lives in a fresh process of its own, opened and run as the runtime does it "
@@ -154,12 +155,10 @@ def to_markdown(results: Results, plots: Sequence[str] = ()) -> str:
 def _section(results: Results, batch: int) -> str:
     rows = table_rows(results, [batch])
     columns = [column for column in rows[0] if column != "batch"]
-    lines = [columns, ["---", *["---:"] * (len(columns) - 1)]]
-    lines += [[row[column] for column in columns] for row in rows]
     noise = results.noise.get(batch)
     measured = f"{100 * noise.noise:.1f}%" if noise else "not known, so no difference is reported"
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"## Batch {batch}\n\nThe noise is {measured}.\n\n{table}"
+    table = markdown_table(columns, [[row[column] for column in columns] for row in rows])
+    return f"## Batch {batch}\n\nThe noise is {measured}.\n\n{table.rstrip()}"
 
 
 def _cells(results: Results, row: Row, on_device: bool) -> dict[str, str]:

@@ -21,6 +21,7 @@ from cvae_edge.exporters.parity import Reference
 from cvae_edge.images import image_grid, write_image
 from cvae_edge.likelihoods import unit
 from cvae_edge.manifest import Artifact, Manifest
+from cvae_edge.markdown import markdown_table
 from cvae_edge.sigmoid import sigmoid
 from cvae_edge.writing import write_text
 
@@ -100,8 +101,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str], details: C
         f"{report['loss_budget']:.3g} nats was left out; without --max-elbo-drop that is 0.5 nats "
         "or 0.02% of the ELBO, whichever is larger.",
         "",
-        *artifact_table(manifest.artifacts),
-        "",
+        artifact_table(manifest.artifacts),
         *(
             f"- {artifact.report[note]}."
             for artifact in manifest.artifacts
@@ -113,8 +113,7 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str], details: C
         "",
         "## Pairs",
         "",
-        *pair_table(report["pairs"]),
-        "",
+        pair_table(report["pairs"]),
         *(f"- {note}" for note in report["notes"]),
         "",
         f"![the same images through every file]({RECONSTRUCTIONS})",
@@ -129,8 +128,8 @@ def _has_prior(manifest: Manifest) -> bool:
     return any(a.role == "prior" for a in manifest.artifacts)
 
 
-def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:
-    """Return the lines of a Markdown table with a row for each artifact."""
+def artifact_table(artifacts: Sequence[Artifact]) -> str:
+    """Return a Markdown table with a row for each artifact."""
     columns: dict[str, Callable[[Artifact], str]] = {
         "file": lambda a: a.file,
         "lowering": lambda a: a.lowering or "",
@@ -142,23 +141,22 @@ def artifact_table(artifacts: Sequence[Artifact]) -> list[str]:
     }
     if any("naive_latency_us" in a.report for a in artifacts):
         columns["tools' own"] = lambda a: _number(a.report.get("naive_latency_us"), ".0f")
-    rows = [f"| {' | '.join(cell(a) for cell in columns.values())} |" for a in artifacts]
-    return [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", *rows]
+    return markdown_table([*columns], [[cell(a) for cell in columns.values()] for a in artifacts])
 
 
-def pair_table(pairs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines of a Markdown table: encoders down, decoders across, differences in nats."""
+def pair_table(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """Return a Markdown table: encoders down, decoders across, differences in nats."""
     encoders = list(dict.fromkeys((p["format"], p["encoder"]) for p in pairs))
     decoders = list(dict.fromkeys(p["decoder"] for p in pairs))
     cells = {(p["format"], p["encoder"], p["decoder"]): p["elbo_difference"] for p in pairs}
     rows = [
-        f"| {format} {encoder} | "
-        + " | ".join(_number(cells.get((format, encoder, d)), "+.4f") for d in decoders)
-        + " |"
+        [
+            f"{format} {encoder}",
+            *(_number(cells.get((format, encoder, d)), "+.4f") for d in decoders),
+        ]
         for format, encoder in encoders
     ]
-    head = " | ".join(f"{d} decoder" for d in decoders)
-    return [f"| encoder | {head} |", "| --- " * (1 + len(decoders)) + "|", *rows]
+    return markdown_table(["encoder", *(f"{d} decoder" for d in decoders)], rows)
 
 
 def tuning_notes(
