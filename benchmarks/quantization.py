@@ -26,7 +26,7 @@ import quantizers  # noqa: E402
 from cvae_edge.bundle import Bundle  # noqa: E402
 from cvae_edge.exporters.build import Builder  # noqa: E402
 from cvae_edge.exporters.calibration import calibration_set  # noqa: E402
-from cvae_edge.exporters.measurement import Elbos  # noqa: E402
+from cvae_edge.exporters.costs import Elbos  # noqa: E402
 from cvae_edge.exporters.naive import NAIVE  # noqa: E402
 from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402

@@ -19,7 +19,7 @@ from onnxruntime.quantization import QuantType, quantize_static
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Codec, Graph
 from cvae_edge.exporters.calibration import candidates
-from cvae_edge.exporters.measurement import Elbos
+from cvae_edge.exporters.costs import Elbos
 from cvae_edge.exporters.naive import NAIVE, CalibrationBatches
 from cvae_edge.exporters.passes.lower import lower
 from cvae_edge.exporters.passes.quantize import mark, marked, observe, output_names

@@ -111,16 +111,16 @@ def new_bundle(folder: Path) -> Iterator[Path]:
     Raises:
         BundleError: ``folder`` exists and is no bundle, or another process writes it.
     """
-    check_output(folder)
+    check_bundle_folder(folder)
     try:
         with new_folder(folder) as temporary:
             yield temporary
-            check_output(folder)
+            check_bundle_folder(folder)
     except BlockingIOError as error:
         raise BundleError(f"{folder} is being written by another process: wait for it") from error
 
 
-def check_output(folder: Path) -> None:
+def check_bundle_folder(folder: Path) -> None:
     """Raise BundleError if ``folder`` holds something other than a bundle."""
     if (
         folder.exists()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from cvae_edge.benchmark.choice import RULE, choose, is_as_fast, ranked, ratio
+from cvae_edge.benchmark.advice import RULE, choose, is_as_fast, ranked, ratio
 from cvae_edge.benchmark.plan import Configuration
 from cvae_edge.benchmark.results import Noise, Results, Row
 from cvae_edge.benchmark.sentence import figure, sentences

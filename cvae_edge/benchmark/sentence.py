@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cvae_edge.benchmark.choice import Choice, choose
+from cvae_edge.benchmark.advice import Choice, choose
 from cvae_edge.benchmark.results import Results, Row
 
 _NAMED = 3  # of those that are as fast; more are counted

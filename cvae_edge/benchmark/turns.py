@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cvae_edge.benchmark.choice import is_acceptable
+from cvae_edge.benchmark.advice import is_acceptable
 from cvae_edge.benchmark.plan import Configuration
 from cvae_edge.benchmark.results import Noise, Row, spread
 from cvae_edge.benchmark.worker_process import WorkerProcess

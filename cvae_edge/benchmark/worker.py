@@ -34,8 +34,8 @@ class Worker:
 
     def open(self) -> dict[str, Any]:
         """Open the files and run them once."""
+        from cvae_edge.benchmark.calls import make_inputs
         from cvae_edge.benchmark.stopwatch import Stopwatch
-        from cvae_edge.benchmark.subject import make_inputs
         from cvae_edge.runtime.source import open_bundle
 
         c = self._configuration
@@ -71,7 +71,7 @@ class Worker:
         return {**reply, **self._watch.summary(), "memory": memory}
 
     def _open_call(self) -> Any:
-        from cvae_edge.benchmark.subject import open_call
+        from cvae_edge.benchmark.calls import open_call
         from cvae_edge.runtime.source import open_bundle
 
         return open_call(open_bundle(self._source), self._configuration)
@@ -81,9 +81,9 @@ class Worker:
         c = self._configuration
         if c.engine.name != "onnxruntime" or c.role == "generate" or len(c.files) > 1:
             return None  # I/O binding is onnxruntime's
+        from cvae_edge.benchmark.calls import find_artifacts, make_inputs
         from cvae_edge.benchmark.on_device import DEVICES, open_on_device
         from cvae_edge.benchmark.stopwatch import Stopwatch
-        from cvae_edge.benchmark.subject import find_artifacts, make_inputs
         from cvae_edge.runtime.source import open_bundle
 
         if c.provider not in DEVICES:

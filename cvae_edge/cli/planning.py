@@ -22,7 +22,7 @@ _STEPS, _MOST_EPOCHS, _LEAST_STEPS_AN_EPOCH = 3000, 200, 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a training begins with."""
 
     config: RunConfig
@@ -43,14 +43,14 @@ def check_options(
     dataclasses.replace(start, **_given(train_options))
 
 
-def make_plan(
+def plan_training(
     resumed: Path | None,
     recipe: str | None,
     model_options: dict[str, Any],
     data_options: dict[str, Any],
     train_options: dict[str, Any],
     own: str | None = None,
-) -> Plan:
+) -> TrainingPlan:
     """Put a run's config together from what was given; None stands for not given.
 
     A run that is resumed keeps its own config under what was given, so that ``train`` can say
@@ -95,7 +95,7 @@ def make_plan(
         model = dataclasses.replace(model, preset=OWN, latent_dim=vae.latent_dim)
     if model.latent_dim == 1 and train_options.get("prior") is None:  # it has no halves
         training = dataclasses.replace(training, prior="standard")
-    return Plan(RunConfig(model, data, training), dataset, vae)
+    return TrainingPlan(RunConfig(model, data, training), dataset, vae)
 
 
 def _resume(
@@ -105,7 +105,7 @@ def _resume(
     data_options: dict[str, Any],
     train_options: dict[str, Any],
     own: str | None,
-) -> Plan:
+) -> TrainingPlan:
     from cvae_edge.config import RECIPES
     from cvae_edge.training.run import Run, RunConfig
 
@@ -118,7 +118,7 @@ def _resume(
         dataclasses.replace(old.data, **_given(data_options)),
         dataclasses.replace(training, **_given(train_options)),
     )
-    return Plan(config, None, None)
+    return TrainingPlan(config, None, None)
 
 
 def _build_own(own: str, model: ModelConfig, training: TrainConfig) -> VAE:

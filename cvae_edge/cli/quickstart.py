@@ -10,7 +10,7 @@ import typer
 
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.output import print_table, progress_bar, say
-from cvae_edge.cli.planning import make_plan
+from cvae_edge.cli.planning import plan_training
 from cvae_edge.cli.training import run_training
 
 _RUN = Path("runs/quickstart")
@@ -27,7 +27,7 @@ def quickstart(
     say(f"Training {epochs} epochs on the packaged MNIST into {_RUN}.")
     resumed = _RUN if (_RUN / "config.json").exists() else None
     model_options = {"preset": "seed"}
-    plan = make_plan(resumed, None, model_options, {}, {"epochs": epochs})
+    plan = plan_training(resumed, None, model_options, {}, {"epochs": epochs})
     run = run_training(_RUN, plan, resume=resumed is not None)
     say(f"Exporting to {_BUNDLE} and checking every file against the trained model.")
     _export()

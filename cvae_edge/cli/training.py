@@ -12,7 +12,7 @@ import typer
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.options import DATA, DEFAULT_RUN, MODEL, OUTPUT, TRAINING
 from cvae_edge.cli.output import progress_bar, say
-from cvae_edge.cli.planning import Plan, check_options, make_plan, parse_size
+from cvae_edge.cli.planning import TrainingPlan, check_options, parse_size, plan_training
 from cvae_edge.cli.run_summary import print_summary
 from cvae_edge.errors import ConfigError
 
@@ -144,7 +144,7 @@ def train(
         raise ConfigError("give --model, or --preset and --width, got both")
     check_options(recipe, data_options, train_options)
     need_tensorflow()
-    plan = make_plan(
+    plan = plan_training(
         out if resume else None, recipe, model_options, data_options, train_options, model
     )
     run = run_training(out, plan, resume=resume, strategy=strategy)
@@ -152,7 +152,7 @@ def train(
     say(f"\nNext: cvae-edge export{'' if out == DEFAULT_RUN else f' {out}'}")
 
 
-def run_training(out: Path, plan: Plan, resume: bool, strategy: str = "default") -> Run:
+def run_training(out: Path, plan: TrainingPlan, resume: bool, strategy: str = "default") -> Run:
     """Train under a progress bar; after Ctrl-C or SIGTERM exit and say how to go on."""
     from cvae_edge.training.launch import Stopped, train
 

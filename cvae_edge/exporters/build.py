@@ -14,7 +14,7 @@ from cvae_edge.codec import Graph
 from cvae_edge.elbo import Array
 from cvae_edge.errors import BundleError
 from cvae_edge.exporters.calibration import calibration_set
-from cvae_edge.exporters.int8 import Plan, make_plan
+from cvae_edge.exporters.int8 import IntegerPlan, plan_integers
 from cvae_edge.exporters.passes.fuse import Sample
 from cvae_edge.exporters.passes.kinds import is_known
 from cvae_edge.exporters.passes.lower import LOWERINGS, lower
@@ -48,7 +48,7 @@ class Builder:
 
     def __init__(self, subject: Subject, settings: Settings) -> None:
         self.subject, self.settings = subject, settings
-        self._plans: dict[tuple[str, str, str, str], Plan] = {}
+        self._plans: dict[tuple[str, str, str, str], IntegerPlan] = {}
         self._fastest: dict[Kind, str] = {}
 
     def build(self, kind: Kind) -> Exported:
@@ -145,13 +145,13 @@ class Builder:
         plan = self._plan(kind, lowering)
         return plan.network if plan else lower(self.subject.networks[kind.role], lowering)
 
-    def _plan(self, kind: Kind, lowering: str) -> Plan | None:
+    def _plan(self, kind: Kind, lowering: str) -> IntegerPlan | None:
         scheme = TARGETS[kind.format].schemes.get(kind.precision)
         if scheme is None:
             return None
         key = (kind.role, kind.format, kind.precision, lowering)
         if key not in self._plans:
-            self._plans[key] = make_plan(
+            self._plans[key] = plan_integers(
                 self.subject, kind.role, scheme, lowering, self.calibration
             )
         return self._plans[key]

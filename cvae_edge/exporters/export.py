@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from cvae_edge.bundle import check_output, new_bundle, sha256_of, write_manifest
+from cvae_edge.bundle import check_bundle_folder, new_bundle, sha256_of, write_manifest
 from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import BundleError, ParityError
 from cvae_edge.exporters import card
 from cvae_edge.exporters.build import Builder, Exported
-from cvae_edge.exporters.measurement import (
+from cvae_edge.exporters.costs import (
     Elbos,
     check_and_measure,
     measure_latencies,
@@ -85,7 +85,7 @@ def export_bundle(
         ParityError: a float32 file is not the trained model.
     """
     settings, out = Settings(formats, precisions, **options), Path(out)
-    check_output(out)
+    check_bundle_folder(out)
     on_stage("loading the run")
     subject = load_subject(run if isinstance(run, Run) else Run.open(run), data)
     builder = Builder(subject, settings)

@@ -33,7 +33,7 @@ _ALPHAS = (0.25, 0.5, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
-class Plan:
+class IntegerPlan:
     """A network with its activations marked, and how that was chosen."""
 
     network: keras.Model  # lowered; no other network has its kernels
@@ -46,9 +46,9 @@ def simulate(network: keras.Model, scheme: Scheme) -> Graph:
     return as_graph(network, lambda: rounding(scheme, network))
 
 
-def make_plan(
+def plan_integers(
     subject: Subject, role: str, scheme: Scheme, lowering: str, inputs: Mapping[str, Array]
-) -> Plan:
+) -> IntegerPlan:
     """Choose the equalization first, then one activation's range after the other.
 
     Args:
@@ -84,7 +84,7 @@ def make_plan(
         if name in ranges
     }
     network = with_own_kernels(lower(mark(trials[best], ranges)[0], lowering))
-    return Plan(network, {"equalization": best, **choices}, steps)
+    return IntegerPlan(network, {"equalization": best, **choices}, steps)
 
 
 class _Simulation:

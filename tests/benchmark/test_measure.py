@@ -205,7 +205,7 @@ def test_measuring_needs_no_training_framework():
     script = """
 import sys
 import cvae_edge.benchmark.measure, cvae_edge.benchmark.worker, cvae_edge.benchmark.folder
-import cvae_edge.benchmark.subject, cvae_edge.benchmark.on_device, cvae_edge.cli.benchmarking
+import cvae_edge.benchmark.calls, cvae_edge.benchmark.on_device, cvae_edge.cli.benchmarking
 print(*{name.split(".")[0] for name in sys.modules})
 """
     loaded = subprocess.run(

@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from cvae_edge.benchmark.calls import make_inputs
 from cvae_edge.benchmark.on_device import open_on_device
-from cvae_edge.benchmark.subject import make_inputs
 from cvae_edge.runtime.engines import open_session
 
 

@@ -7,13 +7,14 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from cvae_edge.cli.planning import check_options, make_plan, parse_size
+from cvae_edge.cli.planning import check_options, parse_size, plan_training
 from cvae_edge.config import RECIPES
 from cvae_edge.errors import ConfigError
 
 
 def plan(source, model=None, data=None, training=None, recipe=None):
-    return make_plan(None, recipe, model or {}, {"source": source, **(data or {})}, training or {})
+    data = {"source": source, **(data or {})}
+    return plan_training(None, recipe, model or {}, data, training or {})
 
 
 @pytest.fixture

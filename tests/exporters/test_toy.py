@@ -20,7 +20,7 @@ from cvae_edge.training import import_models
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines, "ENGINES", dict(engines.ENGINES))
     monkeypatch.setattr(targets, "TARGETS", dict(targets.TARGETS))
-    for module in ("settings", "build", "measurement", "tolerance"):
+    for module in ("settings", "build", "costs", "tolerance"):
         monkeypatch.setattr(f"cvae_edge.exporters.{module}.TARGETS", targets.TARGETS)
     engines.register(toy.ENGINE)
     targets.register(toy.target())

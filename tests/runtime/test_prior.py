@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 from cvae_edge import EdgeCVAE, noise
+from cvae_edge.benchmark.calls import open_call
 from cvae_edge.benchmark.plan import Request, make_plan
-from cvae_edge.benchmark.subject import open_call
 from cvae_edge.bundle import Bundle
 from cvae_edge.errors import BundleError, ConfigError
 from cvae_edge.manifest import MANIFEST, digest

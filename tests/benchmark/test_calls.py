@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from cvae_edge import EdgeCVAE
+from cvae_edge.benchmark.calls import make_inputs, open_call
 from cvae_edge.benchmark.plan import Configuration
-from cvae_edge.benchmark.subject import make_inputs, open_call
 from cvae_edge.errors import BundleError
 from cvae_edge.runtime.engines import find_engine
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from benchmark.conftest import make_results, make_row
 
-from cvae_edge.benchmark.choice import choose, is_as_fast, noise_of, ranked, ratio
+from cvae_edge.benchmark.advice import choose, is_as_fast, noise_of, ranked, ratio
 from cvae_edge.benchmark.report import compared
 from cvae_edge.benchmark.sentence import figure, sentences
 

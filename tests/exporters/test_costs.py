@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cvae_edge.exporters import measurement
+from cvae_edge.exporters import costs
 from cvae_edge.manifest import Artifact
 
 
@@ -24,7 +24,7 @@ def test_slower_is_said_of_what_is_slower_run_by_run(
         artifact.file: list(100 * machine * ratio * np.exp(noise * rng.standard_normal(60))),
         f"naive {artifact.file}": [50.0, 60.0, 1000.0],
     }
-    report = measurement._with_latency(artifact, times).report
+    report = costs._with_latency(artifact, times).report
     assert ("slower" in report) == said
     assert report["naive_latency_us"] == 60.0
     assert report["latency_us"] == pytest.approx(np.median(times[artifact.file]), abs=0.1)
