@@ -1,4 +1,4 @@
-"""An encoder, a decoder and perhaps a prior as one: the only place that unpacks what they give."""
+"""An encoder, a decoder and optionally a prior as one; nothing else reads their outputs."""
 
 from __future__ import annotations
 

@@ -46,4 +46,4 @@ class BenchmarkError(CvaeEdgeError):
 
 
 class BenchmarkWarning(UserWarning):
-    """A measurement will not show what it seems to; the message says why."""
+    """A measurement may mislead; the message says why."""

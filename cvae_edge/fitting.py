@@ -94,7 +94,7 @@ def fit_part(
 
 
 def is_bright(images: NDArray[Any]) -> bool:
-    """Whether images are neither masks nor black, so that their set is none of masks."""
+    """Whether images are neither masks nor black, so that their set does not consist of masks."""
     return bool(_colours(images).any()) and whiten_mask(images) is None
 
 
@@ -214,7 +214,7 @@ def _resize(
 
 
 def _convert(image: NDArray[Any], channels: int, background: str) -> NDArray[Any]:
-    """Composite what is transparent, make colour grey and grey colour, give alpha: as needed."""
+    """Composite transparent pixels and convert the channels, as far as needed."""
     own = image.shape[2]
     if own == channels:
         return image

@@ -39,7 +39,7 @@ class Tensor(NamedTuple):
 
 
 class Artifact(NamedTuple):
-    """One exported file and what is known of it."""
+    """One exported file and its properties."""
 
     file: str
     format: str  # these four are open: a reader skips what it does not know
@@ -107,7 +107,7 @@ class Manifest(NamedTuple):
 
 
 class UnknownLikelihood(NamedTuple):
-    """A likelihood that a later version brought: what it scores is refused, and nothing else."""
+    """A likelihood of a later version: scoring is refused, all else works."""
 
     name: str
     scale: tuple[float, ...] = ()

@@ -106,7 +106,7 @@ def is_number(value: object) -> bool:
 
 
 def check_sha256(value: object) -> None:
-    """Refuse what is no SHA-256 in hexadecimal."""
+    """Refuse anything but a SHA-256 in hexadecimal."""
     check(
         isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"),
         "a SHA-256 must be 64 hexadecimal digits",

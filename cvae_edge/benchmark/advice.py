@@ -1,4 +1,4 @@
-"""Which configuration to ship, by a stated rule, and where a difference is none."""
+"""Which configuration to ship, by a stated rule, and which differences are noise."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Choice:
 
 
 def is_acceptable(row: Row) -> bool:
-    """Whether a row may be recommended: what it loses is known, and little.
+    """Whether a row may be recommended: its loss is known and within the budget.
 
     As for ``precision="auto"``, float32 whose loss nobody measured is taken to lose nothing.
     """

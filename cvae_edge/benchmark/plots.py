@@ -60,7 +60,7 @@ def draw_plots(results: Results, folder: Path) -> list[str]:
 
 
 def pareto_front(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows that no other equals in both time and loss and beats in one, fastest first.
+    """Return the Pareto front of time and loss, fastest first.
 
     Losses count to 0.001 nats, as they are shown; below that, files are equally good.
     """

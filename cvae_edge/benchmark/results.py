@@ -1,4 +1,4 @@
-"""What was measured: a row a configuration, and what it was measured on."""
+"""Results of a benchmark: a row for each configuration, and the machine."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ _NAME = re.compile("[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True)
 class CModel:
-    """The text of cvae_model.c and cvae_model.h, and what they take."""
+    """The text of cvae_model.c and cvae_model.h, and their memory."""
 
     source: str
     header: str
@@ -188,6 +188,6 @@ def _header(
 
 
 def can_score(roles: Collection[str]) -> bool:
-    """Return whether cvae_score has what it takes: a learned prior's density as well."""
+    """Return whether cvae_score can be had: a learned prior must have its density in C too."""
     needed = {*HALVES, "density"} if "prior" in roles else {*HALVES}
     return needed <= {*roles}

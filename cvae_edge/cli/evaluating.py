@@ -132,7 +132,7 @@ def _evaluate_run(
 
 
 def print_evaluation(title: str, result: Evaluation, unit: str) -> None:
-    """Print an evaluation, with what its values are called."""
+    """Print an evaluation, with the names and the unit of its values."""
     rows = [("ELBO", f"{result.elbo:.2f} ± {result.elbo_standard_error:.2f}")]
     if result.samples > 1:
         bound = f"{result.iwae:.2f} ± {result.iwae_standard_error:.2f}"

@@ -87,7 +87,7 @@ def print_table(
 
 
 def discard_output() -> None:
-    """Have what is still to be written to standard output thrown away."""
+    """Throw away what is still to be written to standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -81,7 +81,7 @@ def _words(likelihood: str, known: bool, scale: Sequence[float]) -> str:
 
 
 def print_artifacts(title: str, artifacts: Sequence[Artifact]) -> None:
-    """Print a row an artifact: what it weighs, what it costs, how fast it was where it was made."""
+    """Print a row for each artifact: its size, cost in nats, and time where it was exported."""
     compared = any("naive_latency_us" in a.report for a in artifacts)
     rows = [
         (
@@ -113,7 +113,7 @@ def _microseconds(artifact: Artifact, key: str) -> str:
 
 
 def print_checks(title: str, checks: Sequence[Check]) -> None:
-    """Print a row an artifact: whether it does here what it did where it was exported."""
+    """Print a row for each artifact: whether its outputs are those of where it was exported."""
     print_table(title, ["file", "result", ""], [(c.file, c.status, c.message) for c in checks])
 
 

@@ -57,7 +57,7 @@ def _read_idx(file: IO[bytes], packed: int) -> NDArray[np.uint8]:
     size = math.prod(shape)
     check_expansion(size, packed)
     require_memory(size, "an IDX file")
-    content = bytearray()  # grows with what is really there, whatever the header says
+    content = bytearray()  # grows with the file's real content, not with what the header promises
     while part := file.read(min(_CHUNK, size + 1 - len(content))):
         content += part
     if len(content) != size:

@@ -43,7 +43,7 @@ _FILES = (GOLDEN, card.SAMPLES, card.RECONSTRUCTIONS, card.CARD)
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A new bundle, and what is missing from it."""
+    """A new bundle, and the files that were left out of it."""
 
     folder: Path
     manifest: Manifest
@@ -198,7 +198,7 @@ def _derive(
     exported: list[Exported],
     derivations: Sequence[Derivation],
 ) -> tuple[Manifest, list[str]]:
-    """Write the files that are made of others; return the names of what stands beside them.
+    """Write the files that are made of others; return the names of the files beside them.
 
     What cannot be made is named in the report's failures.
     """

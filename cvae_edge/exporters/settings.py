@@ -44,7 +44,7 @@ class Settings:
     io: Literal["float32", "int8"] = "float32"  # inputs and outputs of TFLite files of integers
     tune_epochs: float = 2.0  # that networks of integers are trained on for; 0: not at all
     compare: bool = False  # time the tools' own export beside each file
-    card: CardDetails = field(default_factory=CardDetails)  # what is said beside the figures
+    card: CardDetails = field(default_factory=CardDetails)  # what the card says beside the figures
     held_out: int = 2000  # test images that ELBOs are measured on
 
     def __post_init__(self) -> None:

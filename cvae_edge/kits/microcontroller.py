@@ -1,4 +1,4 @@
-"""A microcontroller project of a bundle: C, a Makefile, a self-test, and what it takes."""
+"""A microcontroller project of a bundle: C, a Makefile, a self-test, and the memory they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From good images to a threshold: what is kept of them, and how sure the rate is."""
+"""From good images to their statistics, a threshold, and the interval of its false-alarm rate."""
 
 from __future__ import annotations
 

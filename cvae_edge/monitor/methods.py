@@ -17,7 +17,7 @@ Statistics = Mapping[str, Array]
 
 
 class Method(NamedTuple):
-    """What is seen of an image, what is kept of good ones, and how far one is from the others."""
+    """Features of an image, statistics of good images, and a distance between the two."""
 
     features: Callable[[Evidence], NDArray[Any]]  # (n, ...)
     distance: Callable[[NDArray[Any], Statistics], NDArray[np.float64]]  # (n,)

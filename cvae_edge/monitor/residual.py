@@ -1,4 +1,4 @@
-"""Residuals over what they are on good images, place by place and at several scales."""
+"""Residuals in units of their spread on good images, at each place and several scales."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class ImageStream:
     def _are_masks(self) -> bool:
         """Whether all images together are masks: usually the first one tells that they are not."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is to be said of a file is said when it is read
+            warnings.simplefilter("ignore")  # a file is warned of when it is read
             for piece in self._reader.cut(self._sources.files()):
                 with suppress(DataError):
                     if is_bright(piece.read()):
@@ -216,7 +216,7 @@ class _Notes:
         self._masks, self._blanks = _Tally(), _Tally()
 
     def take(self, read: Images) -> None:
-        """Note what is to be said of a piece."""
+        """Remember the warnings that a piece gives rise to."""
         name = read.piece.file.name
         if read.images is None:
             self.broken.append(name)

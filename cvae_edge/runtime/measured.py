@@ -110,7 +110,7 @@ def _measure(bundle: Bundle, artifacts: Sequence[Artifact], threads: int) -> dic
 
 
 def _read(name: str, key: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return what is kept under a key; None if nothing is, or it is damaged."""
+    """Return the kept times under a key; None if there are none, or they are damaged."""
     folder = cache_folder()
     try:
         with (folder / name).open("rb") as file:  # type: ignore[operator]

@@ -41,7 +41,7 @@ def require_apart(outputs: Iterable[Path], inputs: Iterable[str]) -> None:
 
 
 def _key(path: Path) -> tuple[int, int] | None:
-    """Return what a file is known by under any name; None where there is none."""
+    """Return an identity of a file that all of its names share; None if it does not exist."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

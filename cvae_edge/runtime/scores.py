@@ -190,7 +190,7 @@ def judge_stream(
 def _columns(
     model: EdgeCVAE, named: NamedImages, bounds: dict[str, NDArray[np.float64]]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return what is told of the bounds, a row a name."""
+    """Return the columns of the bounds, a row for each name."""
     columns = {column: bounds[column] for column in _COLUMNS if column in bounds}
     if "squared_error" in bounds:
         columns["psnr"] = np.array([psnr(error) for error in bounds["squared_error"]])

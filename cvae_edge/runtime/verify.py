@@ -1,4 +1,4 @@
-"""Does a bundle do here what it did where it was exported? Hashes first, then outputs."""
+"""Whether a bundle computes here what it computed where it was exported: hashes, then outputs."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def _images(dataset: Dataset) -> Array:
 
 
 def _check_spread(codec: Codec, dataset: Dataset, spread: str) -> None:
-    """Raise ConfigError if the encoder's outputs cannot be what they are said to be."""
+    """Raise ConfigError if the encoder's outputs cannot be a mean and a spread of that kind."""
     mean, logvar = codec.encode(_images(dataset))
     other, factor = ("variance", 0.5) if spread == "std" else ("std", 2.0)
     kl, otherwise = _mean_kl(mean, logvar), _mean_kl(mean, factor * logvar)

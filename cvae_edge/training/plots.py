@@ -49,7 +49,7 @@ def draw_training_curve(
 
 
 def draw_reconstructions(codec: Codec, dataset: Dataset, folder: Path) -> None:
-    """Draw rows of images that were not trained on, what the model saw, and what it made of that.
+    """Draw rows of held-out images, the model's inputs, and its reconstructions.
 
     What is shown of pixels that stay grey or colour is the image and its reconstruction through the
     posterior's mean; binary pixels are shown beside what they come from.

@@ -1,4 +1,4 @@
-"""A run folder's files: who may write them, what they were trained on, and what is left over."""
+"""A run folder's files: the lock, the fingerprint of the data, and leftovers of a kill."""
 
 from __future__ import annotations
 

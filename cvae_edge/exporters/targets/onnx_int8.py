@@ -106,7 +106,7 @@ def _scales(kernel: Array, axis: int, levels: int) -> Array:
 
 
 class _Edit:
-    """A graph that is being changed, with who makes and who takes each tensor."""
+    """A graph that is being changed, with the producer and the consumers of each tensor."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph

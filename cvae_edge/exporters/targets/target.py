@@ -48,7 +48,7 @@ class Derived(NamedTuple):
 
     artifact: Artifact
     content: bytes
-    files: Mapping[str, bytes]  # what stands beside it, by name
+    files: Mapping[str, bytes]  # further files that belong to it, by name
 
 
 @dataclass(frozen=True)

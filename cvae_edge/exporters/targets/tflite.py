@@ -75,7 +75,7 @@ def signature(content: bytes) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
 
 
 def convert(converter: Any) -> bytes:
-    """Run a converter without what it, Keras and MLIR print."""
+    """Run a converter and hold back what it, Keras and MLIR print."""
     with quiet(), contextlib.redirect_stdout(text_io.StringIO()):
         content: bytes = converter.convert()
     return content
