@@ -81,6 +81,11 @@ def test_a_later_versions_fields_are_ignored() -> None:
         (("artifacts", 0, "inputs", 0, "shape"), [0], "positive integers or null"),
         (("artifacts", 0, "inputs", 0, "dtype"), "o b", "dtype must be a word"),
         (("artifacts", 0, "inputs", 0, "scale"), -1, "scale must be above 0"),
+        (("artifacts", 0, "inputs", 0, "scale"), 0, "scale must be above 0"),
+        (("artifacts", 0, "inputs", 0, "zero_point"), 2**63, "zero_point must be an integer"),
+        (("artifacts", 0, "inputs", 0, "shape"), [2**63], "positive integers or null"),
+        (("artifacts", 0, "size_bytes"), 2**63, "size_bytes must be an integer"),
+        (("artifacts", 0, "opset"), 2**63, "opset must be an integer"),
         (("model", "latent_dim"), 0, "latent_dim must be an integer of 1 to"),
         (("files",), {"../x": "0" * 64}, "a file name must be plain"),
     ],
@@ -182,6 +187,21 @@ def test_a_folder_of_someone_elses_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no bundle"), new_bundle(tmp_path / "file"):
         raise AssertionError("the block must not run")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_somebody_else_put_there_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def write() -> None:
+        with new_bundle(out) as folder:
+            write_manifest(folder, empty("mine"))
+            out.mkdir()
+            (out / "file").write_text("theirs")
+
+    with pytest.raises(BundleError, match="is no bundle"):
+        write()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert (out / "file").read_text() == "theirs"
 
 
 def test_any_byte_of_a_manifest_that_changes_is_found_or_changes_nothing() -> None:

@@ -7,6 +7,7 @@ from cvae_edge.codec import Codec
 from cvae_edge.errors import ConfigError
 from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import Bernoulli, make_likelihood
+from cvae_edge.noise import standard_normal
 
 
 @pytest.fixture
@@ -77,6 +78,32 @@ def test_iwae_approaches_the_marginal_likelihood_and_elbo_stays_below(images):
     assert (bounds["elbo"] < bounds["iwae"]).all()
 
 
+def test_bounds_are_the_formulas_written_out_over_the_draws(images):
+    codec, samples = LineCodec(), 3
+    bounds = elbo.image_bounds(codec, images, Bernoulli(), samples, seed=4, with_error=True)
+    mean, logvar = (v.astype(np.float64) for v in codec.encode(images))
+    deviation = np.exp(logvar / 2)
+    log_px, log_weights, errors = [], [], []
+    for sample in range(samples):
+        z = mean + deviation * standard_normal(7, 1, 4, 0, sample)
+        p = 1 / (1 + np.exp(-codec.decode(z.astype(np.float32)).astype(np.float64)))
+        log_px.append(np.log(np.where(images == 1, p, 1 - p)).sum(axis=(1, 2, 3)))
+        log_ratio = stats.norm.logpdf(z) - stats.norm.logpdf(z, mean, deviation)
+        log_weights.append(log_px[-1] + log_ratio[:, 0])
+        errors.append(np.square(images - p).mean(axis=(1, 2, 3)))
+    kl = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)[:, 0]
+    expected = {
+        "elbo": np.mean(log_weights, axis=0),
+        "iwae": np.log(np.mean(np.exp(log_weights), axis=0)),
+        "reconstruction": np.mean(log_px, axis=0),
+        "kl": kl,
+        "squared_error": np.mean(errors, axis=0),
+    }
+    assert bounds.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(bounds[name], values, atol=1e-5, err_msg=name)
+
+
 def test_one_sample_makes_elbo_and_iwae_equal(images):
     bounds = elbo.image_bounds(LineCodec(), images, Bernoulli(), samples=1)
     np.testing.assert_array_equal(bounds["elbo"], bounds["iwae"])
@@ -118,6 +145,9 @@ def test_evaluate_states_the_standard_error_of_the_mean(images):
     result = elbo.evaluate(LineCodec(), images, "threshold", Bernoulli(), samples=2)
     assert result.elbo == pytest.approx(bounds["elbo"].mean())
     assert result.elbo_standard_error == pytest.approx(bounds["elbo"].std() / np.sqrt(7))
+    assert result.iwae == pytest.approx(bounds["iwae"].mean())
+    assert result.iwae_standard_error == pytest.approx(bounds["iwae"].std() / np.sqrt(7))
+    assert result.iwae_standard_error != pytest.approx(result.elbo_standard_error, rel=1e-3)
 
 
 def test_evaluate_refuses_no_images_and_no_samples(images):

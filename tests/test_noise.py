@@ -153,12 +153,38 @@ def test_latents_of_neighbouring_images_are_uncorrelated():
         {"seed": -1},
         {"seed": 2**64},
         {"start": -1},
+        {"start": 2**64},
         {"sample": -1},
+        {"sample": 2**64},
     ],
 )
 def test_arguments_out_of_range_are_named(arguments):
     with pytest.raises(ConfigError, match="must be"):
         standard_normal(**{"n": 1, "latent_dim": 4, **arguments})
+
+
+def test_uniform_values_follow_the_documented_layout():
+    """Image i of 7 pixels owns counters 1 + 2 i and 2 + 2 i; a word's first 23 bits are a value."""
+    for start, seed in ((0, 0), (5, 3), (2**40, 2**64 - 1)):
+        got = uniform((2, 7), seed, start)
+        for i, row in enumerate(got):
+            counter = 1 + 2 * (start + i)
+            words = [
+                word
+                for block in range(2)
+                for word in philox4x64([counter + block, 0, 0, 0], [seed, 0])
+            ]
+            np.testing.assert_array_equal(row, [((w >> 41) + 0.5) * 2.0**-23 for w in words[:7]])
+
+
+def test_a_permutation_is_the_order_of_the_documented_words():
+    for n, seed, epoch in ((10, 0, 0), (6, 7, 3), (9, 2**64 - 1, 2**40)):
+        words = [
+            word
+            for block in range(-(-n // 4))
+            for word in philox4x64([1 + block, 0, 0, 0], [seed, epoch])
+        ][:n]
+        assert permutation(n, seed, epoch).tolist() == sorted(range(n), key=words.__getitem__)
 
 
 def test_uniform_values_are_inside_0_and_1_and_evenly_spread():

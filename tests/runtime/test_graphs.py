@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from cvae_edge import memory
+from cvae_edge import EdgeCVAE, memory
 from cvae_edge.bundle import Bundle
 from cvae_edge.codec import Codec
 from cvae_edge.errors import BundleError, ConfigError
@@ -88,6 +90,25 @@ def test_onnxruntimes_threads_stop_spinning_soon_after_a_run(tiny):
         used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - cpu
         shares.append(used / (time.monotonic() - clock))
     assert min(shares) < 0.5  # a worker that spun on would have used all of the time
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_a_model_starts_as_many_threads_as_it_is_told(tiny, format):
+    if format == "tflite":
+        pytest.importorskip("ai_edge_litert", reason="TFLite files need LiteRT")
+    tasks = Path("/proc/self/task")
+    if not tasks.exists():
+        pytest.skip("only Linux lists a process's threads this way")
+
+    def started(threads: int) -> int:
+        before = set(os.listdir(tasks))
+        model = EdgeCVAE.load(tiny, format=format, threads=threads)
+        model.generate(1)  # LiteRT starts its threads in the first run
+        model.encode(np.zeros((1, 8, 8, 1), np.uint8))
+        return len(set(os.listdir(tasks)) - before)
+
+    # Each of the two graphs runs in the caller's own thread as well.
+    assert [started(threads) for threads in (1, 2, 4)] == [0, 2, 6]
 
 
 def test_chunks_cover_a_batch_once():

@@ -304,6 +304,47 @@ def test_without_validation_images_all_are_trained_on_and_the_last_weights_kept(
     assert any(np.array_equal(kept_bias(run), v) for v in checkpoint_values(run).values())
 
 
+def test_an_epoch_takes_every_image_once_in_its_own_order_and_tells_its_means(
+    tiny_config, tmp_path, monkeypatch
+):
+    taken, results, told = [], [], []
+
+    def record_steps(*arguments):
+        step = make_step(*arguments)
+
+        def recorded(images, number):
+            taken.append(images)
+            results.append(step(images, number))
+            return results[-1]
+
+        return recorded
+
+    monkeypatch.setattr(loop, "make_step", record_steps)
+    recipe = dataclasses.replace(tiny_config.train, epochs=2, batch_size=90)
+    run = train(
+        tmp_path / "run",
+        dataclasses.replace(tiny_config, train=recipe),
+        on_progress=told.append,
+    )
+    first, second = (
+        [image.tobytes() for batch in taken[i : i + 4] for image in batch] for i in (0, 4)
+    )
+    assert sorted(first) == sorted(second)
+    assert len(set(first)) == 360
+    assert first != second
+    assert [(p.epoch, p.epochs, p.step, p.steps) for p in told] == [
+        (1 + i // 4, 2, i + 1, 8) for i in range(8)
+    ]
+    for i, progress in enumerate(told):
+        _, log_px, kl = np.mean(results[i // 4 * 4 : i + 1], axis=0, dtype=np.float64)
+        assert progress.train_elbo == pytest.approx(log_px - kl)
+    for i, row in enumerate(run.history()):
+        _, log_px, kl = np.mean(results[4 * i : 4 * i + 4], axis=0, dtype=np.float64)
+        assert row["train_reconstruction"] == pytest.approx(log_px)
+        assert row["train_kl"] == pytest.approx(kl)
+        assert row["train_elbo"] == pytest.approx(log_px - kl)
+
+
 def kept_bias(run):
     return run.read_weights()[0]["decoder/grid/bias"]
 
@@ -311,7 +352,7 @@ def kept_bias(run):
 def test_the_moving_average_is_kept_and_not_the_weights_themselves(tiny_config, tmp_path):
     """A reach of two steps over two epochs of one step, against the average written out."""
 
-    def bias(epochs, average_epochs):
+    def trained(epochs, average_epochs):
         config = dataclasses.replace(
             tiny_config,
             data=dataclasses.replace(tiny_config.data, validation=0),
@@ -319,11 +360,14 @@ def test_the_moving_average_is_kept_and_not_the_weights_themselves(tiny_config, 
                 tiny_config.train, epochs=epochs, batch_size=400, average_epochs=average_epochs
             ),
         )
-        return kept_bias(train(tmp_path / f"{epochs} {average_epochs}", config))
+        return train(tmp_path / f"{epochs} {average_epochs}", config)
 
-    first, second = bias(1, 0.0), bias(2, 0.0)
-    np.testing.assert_allclose(bias(2, 2.0), (first + second) / 2, rtol=1e-5)
+    first, second = kept_bias(trained(1, 0.0)), kept_bias(trained(2, 0.0))
+    averaged = trained(2, 2.0)
+    np.testing.assert_allclose(kept_bias(averaged), (first + second) / 2, rtol=1e-5)
     assert not np.allclose(first, second)
+    # what goes on from the checkpoint are the weights themselves
+    assert any(np.array_equal(second, value) for value in checkpoint_values(averaged).values())
 
 
 @pytest.mark.parametrize(
