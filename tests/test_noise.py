@@ -74,6 +74,9 @@ def test_going_on_in_a_stream_one_by_one_gives_the_stream():
         got = standard_normal(1, 50, 3, start)
         np.testing.assert_array_equal(got, whole[start : start + 1])
         got[:] = np.nan  # a caller's own array: what it does to it stays with it
+        again = standard_normal(1, 50, 3, start)
+        np.testing.assert_array_equal(again, whole[start : start + 1])
+        again[:] = np.nan
         if start % 7 == 0:  # another stream in between
             standard_normal(1, 50, 99, start)
 
@@ -85,6 +88,9 @@ def test_taking_seed_after_seed_gives_each_seeds_noise(n):
         got = standard_normal(n, 50, seed, start=5)
         np.testing.assert_array_equal(got, whole[:n])
         got[:] = np.nan
+        again = standard_normal(n, 50, seed, start=5)
+        np.testing.assert_array_equal(again, whole[:n])
+        again[:] = np.nan
         if seed % 7 == 0:  # others in between
             standard_normal(n, 50, 0, start=5)
             np.testing.assert_array_equal(standard_normal(1, 50, seed, start=6), whole[1:2])

@@ -100,15 +100,16 @@ def test_a_model_starts_as_many_threads_as_it_is_told(tiny, format):
     if not tasks.exists():
         pytest.skip("only Linux lists a process's threads this way")
 
-    def started(threads: int) -> int:
+    def started(threads: int, n: int) -> int:
         before = set(os.listdir(tasks))
         model = EdgeCVAE.load(tiny, format=format, threads=threads)
-        model.generate(1)  # LiteRT starts its threads in the first run
-        model.encode(np.zeros((1, 8, 8, 1), np.uint8))
+        model.encode(model.generate(n))  # which opens the encoder
         return len(set(os.listdir(tasks)) - before)
 
     # Each of the two graphs runs in the caller's own thread as well.
-    assert [started(threads) for threads in (1, 2, 4)] == [0, 2, 6]
+    assert [started(threads, 1) for threads in (1, 2, 4)] == [0, 2, 6]
+    assert started(1, 100) == 0
+    assert started(2, 100) == 2  # that of chunks, and that of the decoder for single images
 
 
 def test_chunks_cover_a_batch_once():
