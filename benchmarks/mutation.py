@@ -1,12 +1,12 @@
 """Do the tests notice a fault? One small fault after the other is put into a copy of the code.
 
-    python benchmarks/mutation.py [MODULE ...] [--faults 40]
+    python benchmarks/mutation.py [MODULE ...] [--faults 40] [--again]
 
 Each MODULE of ``TESTS`` gets at most ``--faults`` faults, drawn from all that ``faults_of`` knows:
 a comparison, a sign, a number, a condition or a statement is changed, one at a time. Its tests run
 in a fork of a process that has imported TensorFlow; a fault that they do not notice is printed and
-kept, with the reason where it changes nothing that anybody could see. With MODULES, the figures of
-the others are kept.
+kept, with the reason where it changes nothing that a test could see. With MODULES, the figures of
+the others are kept; with --again, only faults are tried that were not noticed the last time.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ _SWAPPED = {
 }  # fmt: skip
 
 
+# Faults that change nothing a test could see, and why, as the results name them.
+EQUIVALENT: dict[str, dict[str, str]] = {}
+
+
 def faults_of(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Any]]:
     """Yield every fault: the node, its field, and what the field is to hold.
 
@@ -101,13 +105,14 @@ def _is_idle(parent: ast.AST, child: ast.AST) -> bool:
 
 
 def faulty(source: str, number: int) -> tuple[str, str]:
-    """Return the source with one fault, and the line that it is in."""
+    """Return the source with one fault, and words for it: the line, and what is other in it."""
     tree = ast.parse(source)
     node, field, value = list(faults_of(tree))[number]
     before = copy.deepcopy(node)
     setattr(node, field, value)
     ast.fix_missing_locations(tree)
-    words = f"line {before.lineno}: {ast.unparse(before)} -> {ast.unparse(node)}"  # type: ignore[attr-defined]
+    line = source.splitlines()[before.lineno - 1]  # type: ignore[attr-defined]
+    words = f"{line}: {ast.unparse(before)} -> {ast.unparse(node)}"
     return ast.unparse(tree), " ".join(words.split())[:200]
 
 
@@ -135,7 +140,8 @@ def notices(tree: Path, tests: list[str], seconds: float) -> tuple[bool, float]:
     return os.waitstatus_to_exitcode(status) != 0, used.ru_utime + used.ru_stime
 
 
-def measure(module: str, tree: Path, faults: int) -> dict[str, Any]:
+def measure(module: str, tree: Path, faults: int, last: dict[str, Any] | None) -> dict[str, Any]:
+    """Try faults in a module; of those that ``last`` has tried, the missed ones alone."""
     path = tree / "cvae_edge" / f"{module}.py"
     source, tests = path.read_text(), TESTS[module]
     failed, seconds = notices(tree, tests, 600)
@@ -146,6 +152,8 @@ def measure(module: str, tree: Path, faults: int) -> dict[str, Any]:
     missed = []
     for number in chosen:
         text, words = faulty(source, number)
+        if last and last["known"] == known and words not in last["missed"]:
+            continue
         path.write_text(text)
         if not notices(tree, tests, 3 * seconds + 10)[0]:
             missed.append(words)
@@ -159,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("modules", nargs="*", default=list(TESTS))
     parser.add_argument("--faults", type=int, default=40)
+    parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     figures = record.kept("mutation").get("modules", {})
     with tempfile.TemporaryDirectory() as folder:
@@ -168,13 +177,18 @@ def main() -> None:
         for name in ("pyproject.toml", "README.md"):
             shutil.copy(ROOT / name, tree)
         for module in arguments.modules:
-            figures[module] = measure(module, tree, arguments.faults)
+            last = figures[module] if arguments.again else None
+            faults = last["tried"] if last else arguments.faults
+            figures[module] = measure(module, tree, faults, last)
             print(module, {k: v for k, v in figures[module].items() if k != "missed"}, flush=True)
     tried, noticed = (sum(f[k] for f in figures.values()) for k in ("tried", "noticed"))
     rows = [(m, f["known"], f["tried"], f["noticed"]) for m, f in sorted(figures.items())]
     text = record.markdown_table(("module", "faults known", "tried", "noticed"), rows)
     text += f"\nTogether {noticed} of {tried}, {noticed / tried:.0%}. Not noticed:\n\n"
-    text += "".join(f"- {m}, {w}\n" for m, f in sorted(figures.items()) for w in f["missed"])
+    for module, f in sorted(figures.items()):
+        for words in f["missed"]:
+            reason = EQUIVALENT.get(module, {}).get(words)
+            text += f"- {module}, `{words}`" + (f": {reason}\n" if reason else "\n")
     record.write("mutation", {"modules": figures}, "Faults that the tests notice", text)
 
 
