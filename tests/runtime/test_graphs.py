@@ -144,14 +144,26 @@ def test_the_callers_own_thread_works_as_well():
     assert len(names) == 2
 
 
-def test_large_images_come_in_chunks_of_fewer(tiny, monkeypatch):
+@pytest.mark.parametrize(
+    ("side", "sizes"),
+    [(8, [25] * 4), (32, [25] * 4), (64, [8] * 12 + [4]), (512, [1] * 100)],
+)
+def test_large_images_come_in_chunks_of_fewer(tiny, monkeypatch, side, sizes):
+    """As many pixels as 32 images of 32x32, and never more than 32 images."""
     bundle = Bundle.open(tiny)
-    larger = bundle.manifest._replace(model=ModelShape((64, 64, 1), 4))
-    monkeypatch.setattr(bundle, "manifest", larger)
-    codecs = Codecs(bundle, [larger.find("decoder", "onnx", "float32")], 2, "cpu")
-    sizes = []
-    codecs.run(64, lambda codec, low, high: sizes.append(high - low), largest=32)
-    assert sizes == [8] * 8  # as many pixels as 32 images of 32x32
+    manifest = bundle.manifest._replace(model=ModelShape((side, side, 1), 4))
+    monkeypatch.setattr(bundle, "manifest", manifest)
+    codecs = Codecs(bundle, [manifest.find("decoder", "onnx", "float32")], 2, "cpu")
+    got = []
+    codecs.run(100, lambda codec, low, high: got.append(high - low), largest=32)
+    assert sorted(got, reverse=True) == sizes
+
+
+def test_a_provider_that_runs_no_such_file_is_refused_before_any_is_opened(tiny):
+    bundle = Bundle.open(tiny)
+    encoder = bundle.manifest.find("encoder", "onnx")  # opened when it is first needed
+    with pytest.raises(ConfigError, match="abacus"):
+        Codecs(bundle, [encoder], 1, "abacus")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
