@@ -39,8 +39,11 @@ TESTS = {
     "manifest": ["test_bundle.py", "runtime/test_source.py"],
     "manifest_json": ["test_bundle.py", "runtime/test_source.py"],
     "bundle": ["test_bundle.py", "runtime/test_source.py", "runtime/test_edge_model.py"],
-    "runtime/codecs": ["runtime/test_edge_model.py", "runtime/test_graphs.py"]
-    + ["runtime/test_openvino.py"],
+    "runtime/codecs": [
+        "runtime/test_edge_model.py",
+        "runtime/test_graphs.py",
+        "runtime/test_openvino.py",
+    ],
     "exporters/passes/normalize": ["exporters/passes/test_exact.py"],
     "exporters/passes/fold": ["exporters/passes/test_exact.py"],
     "exporters/passes/lower": ["exporters/passes/test_exact.py", "exporters/passes/test_lower.py"],
