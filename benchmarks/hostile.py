@@ -40,9 +40,9 @@ from cvae_edge.manifest import MANIFEST, digest
 from cvae_edge.runtime.source import open_bundle
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "runtime"))  # of TESTS itself, benchmarks/runtime.py comes first
 
-from runtime.fuzz_models import damage  # noqa: E402
+from fuzz_models import damage  # noqa: E402
 
 REFERENCE = Path(__file__).parents[1] / "export" / "reference"
 TINY = TESTS / "data" / "tiny"

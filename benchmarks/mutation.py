@@ -43,6 +43,7 @@ TESTS = {
         "runtime/test_edge_model.py",
         "runtime/test_graphs.py",
         "runtime/test_openvino.py",
+        "runtime/test_prior.py",
     ],
     "exporters/passes/normalize": ["exporters/passes/test_exact.py"],
     "exporters/passes/fold": ["exporters/passes/test_exact.py"],
