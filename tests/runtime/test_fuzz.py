@@ -151,7 +151,7 @@ def test_a_damaged_onnx_file_with_a_right_hash_is_run_or_refused(tiny, name):
         [sys.executable, str(script), str(tiny), name, "1000", "7"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     counts = json.loads(done.stdout)  # and nothing else on standard output

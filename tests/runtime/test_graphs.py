@@ -132,7 +132,7 @@ def test_chunks_are_equal_and_every_thread_has_as_many():
 
 
 def test_the_callers_own_thread_works_as_well():
-    met = threading.Barrier(2, timeout=10)
+    met = threading.Barrier(2, timeout=300)
     names: set[str] = set()
 
     def work(low: int, high: int) -> None:
@@ -170,7 +170,7 @@ def test_a_provider_that_runs_no_such_file_is_refused_before_any_is_opened(tiny)
 @pytest.mark.parametrize("where", ["caller", "helper"])
 def test_an_error_in_a_chunk_is_the_callers_and_ends_the_work(threads, where):
     caller = threading.current_thread()
-    met = threading.Barrier(threads, timeout=10)
+    met = threading.Barrier(threads, timeout=300)
     done: list[int] = []
 
     def work(low: int, high: int) -> None:
@@ -179,11 +179,11 @@ def test_an_error_in_a_chunk_is_the_callers_and_ends_the_work(threads, where):
         done.append(low)
         if threads == 1 or (threading.current_thread() is caller) == (where == "caller"):
             raise ConfigError("from a thread")
-        time.sleep(0.005)  # the other, meanwhile, raises
+        time.sleep(0.05)  # the other, meanwhile, raises
 
     with pytest.raises(ConfigError, match="from a thread"):
         Workers(threads).for_each_chunk(3200, work)
-    assert len(done) <= 20
+    assert len(done) <= 50  # of 100 or 101: a busy machine may wake the other late
 
 
 def test_more_memory_than_there_is_is_refused(monkeypatch):

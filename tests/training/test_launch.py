@@ -60,9 +60,9 @@ def assert_same_training(run, other):
     ]
 
 
-def start(config, folder, strategy="default", **environment):
+def start(config, folder, *options, **environment):
     return subprocess.Popen(
-        [sys.executable, SCRIPT, json.dumps(config.to_dict()), folder, strategy],
+        [sys.executable, SCRIPT, json.dumps(config.to_dict()), folder, *map(str, options)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
@@ -90,12 +90,10 @@ def test_two_runs_with_one_seed_are_equal_to_the_bit(finished, tiny_config, tmp_
 
 
 def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, tmp_path):
-    process = start(tiny_config, tmp_path / "killed")
-    for line in process.stdout:
-        if int(line.split()[0]) == 29:  # in the second epoch of 18 steps
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    # in the second epoch of 18 steps
+    process = start(tiny_config, tmp_path / "killed", "--signal", int(signal.SIGKILL), "--at", 29)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     run = Run.open(tmp_path / "killed")
     assert run.summary is None
     with pytest.warns(RunWarning, match=r"unfinished, 1 of 3 epochs, and its best weights so far"):
@@ -104,15 +102,13 @@ def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, t
 
 
 def test_a_run_interrupted_in_an_epoch_saves_its_step_and_goes_on(finished, tiny_config, tmp_path):
-    process = start(tiny_config, tmp_path / "interrupted")
-    last = 0
-    for line in process.stdout:
-        last = int(line.split()[0])
-        if last == 29:
-            process.send_signal(signal.SIGINT)
-    assert process.wait() != 0
+    options = ("--signal", int(signal.SIGINT), "--at", 29)
+    process = start(tiny_config, tmp_path / "interrupted", *options)
+    printed, _ = process.communicate()
+    assert process.returncode != 0
+    assert [int(line.split()[0]) for line in printed.splitlines()] == [*range(1, 30)]
     reader = tf.train.load_checkpoint(str(tmp_path / "interrupted" / "checkpoints"))
-    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == last < 36
+    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 29
     run = train(tmp_path / "interrupted", tiny_config, resume=True)
     assert_same_training(run, finished)
 
@@ -405,6 +401,7 @@ def test_two_workers_stay_in_step_and_do_what_one_does(tiny_config, tmp_path):
         start(
             config,
             tmp_path / "two",
+            "--strategy",
             "multiworker",
             TF_CONFIG=json.dumps(
                 {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
@@ -412,7 +409,7 @@ def test_two_workers_stay_in_step_and_do_what_one_does(tiny_config, tmp_path):
         )
         for index in range(2)
     ]
-    printed = [process.communicate(timeout=240)[0] for process in processes]
+    printed = [process.communicate(timeout=900)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert printed[0] == printed[1]  # every step's loss, to the last digit, follows the weights
     seen = {}

@@ -1,7 +1,12 @@
-"""Trains in a process of its own: CONFIG_JSON FOLDER STRATEGY; a line a step on standard output."""
+"""Trains in a process of its own, and prints a line a step: CONFIG_JSON FOLDER [OPTIONS].
 
+--strategy NAME
+--signal NUMBER --at STEP    sends itself that signal after that step
+"""
+
+import argparse
 import json
-import sys
+import os
 from pathlib import Path
 
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
@@ -12,7 +17,14 @@ import_tensorflow()
 from cvae_edge.training.launch import train  # noqa: E402
 from cvae_edge.training.run import RunConfig  # noqa: E402
 
-fields = json.loads(sys.argv[1])
+parser = argparse.ArgumentParser()
+parser.add_argument("config", type=json.loads)
+parser.add_argument("folder", type=Path)
+parser.add_argument("--strategy", default="default")
+parser.add_argument("--signal", type=int)
+parser.add_argument("--at", type=int)
+arguments = parser.parse_args()
+fields = arguments.config
 config = RunConfig(
     ModelConfig.from_dict(fields["model"]),
     DataConfig.from_dict(fields["data"]),
@@ -22,8 +34,10 @@ config = RunConfig(
 
 def report(progress):
     print(progress.step, repr(progress.train_elbo), flush=True)
+    if progress.step == arguments.at:
+        os.kill(os.getpid(), arguments.signal)
 
 
-folder = Path(sys.argv[2])
+folder = arguments.folder
 resume = (folder / "config.json").exists()
-train(folder, config, resume=resume, strategy=sys.argv[3], on_progress=report)
+train(folder, config, resume=resume, strategy=arguments.strategy, on_progress=report)
