@@ -91,6 +91,12 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         'text = json.dumps(manifest.to_dict(), indent=1, allow_nan=False) + "\\n": 1 -> 2':
             "spaces between a document's values mean nothing",
     },
+    "runtime/codecs": {
+        "_WHOLE, _WHOLE_PIXELS = 256, 256 * 32 * 32: 256 -> 257":
+            "it is rounded down to a power of two",
+        "_WHOLE, _WHOLE_PIXELS = 256, 256 * 32 * 32: 32 -> 33":
+            "how many images are run together changes no value",
+    },
 }  # fmt: skip
 
 
