@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from cvae_edge.errors import (
 )
 from cvae_edge.training import loop
 from cvae_edge.training.evaluate import evaluate_run, load_run_data, trained_codec
-from cvae_edge.training.launch import train
+from cvae_edge.training.launch import Stopped, train
 from cvae_edge.training.run import Run
 from cvae_edge.training.step import make_step
 
@@ -73,7 +74,11 @@ def test_training_learns_and_leaves_what_the_run_folder_promises(finished):
     history = finished.history()
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 1
-    assert finished.summary["validation_elbo"] == max(r["validation_elbo"] for r in history)
+    validated = [row["validation_elbo"] for row in history]
+    assert finished.summary["validation_elbo"] == max(validated)
+    assert finished.summary["best_epoch"] == 1 + validated.index(max(validated))
+    assert finished.summary["epochs"] == 3
+    assert len(list(finished.checkpoints.glob("*.index"))) == 2  # the last, and the one before
     assert finished.summary["train_images"] == 360
     for name in ("training-curve.png", "reconstructions.png"):
         with Image.open(finished.folder / name) as picture:
@@ -90,8 +95,7 @@ def test_two_runs_with_one_seed_are_equal_to_the_bit(finished, tiny_config, tmp_
 
 
 def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, tmp_path):
-    # in the second epoch of 18 steps
-    process = start(tiny_config, tmp_path / "killed", "--signal", int(signal.SIGKILL), "--at", 29)
+    process = start(tiny_config, tmp_path / "killed", "--kill-at", 29)  # in the second epoch of 18
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     run = Run.open(tmp_path / "killed")
@@ -101,16 +105,29 @@ def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, t
     assert_same_training(train(tmp_path / "killed", tiny_config, resume=True), finished)
 
 
-def test_a_run_interrupted_in_an_epoch_saves_its_step_and_goes_on(finished, tiny_config, tmp_path):
-    options = ("--signal", int(signal.SIGINT), "--at", 29)
-    process = start(tiny_config, tmp_path / "interrupted", *options)
-    printed, _ = process.communicate()
-    assert process.returncode != 0
-    assert [int(line.split()[0]) for line in printed.splitlines()] == [*range(1, 30)]
-    reader = tf.train.load_checkpoint(str(tmp_path / "interrupted" / "checkpoints"))
-    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == 29
-    run = train(tmp_path / "interrupted", tiny_config, resume=True)
-    assert_same_training(run, finished)
+@pytest.mark.parametrize(
+    ("number", "step", "epochs"),
+    [(signal.SIGINT, 29, 1), (signal.SIGTERM, 36, 2)],  # in an epoch of 18 steps, and its last
+)
+def test_a_run_that_a_signal_stops_saves_its_step_and_goes_on(
+    finished, tiny_config, tmp_path, number, step, epochs
+):
+    steps = []
+
+    def ask_for_an_end(progress):
+        steps.append(progress.step)
+        if progress.step == step:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped) as stopped:
+        train(tmp_path / "stopped", tiny_config, on_progress=ask_for_an_end)
+    assert stopped.value.signal == number
+    assert steps == [*range(1, step + 1)]
+    run = Run.open(tmp_path / "stopped")
+    assert len(run.history()) == epochs
+    reader = tf.train.load_checkpoint(str(run.checkpoints))
+    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == step
+    assert_same_training(train(run.folder, tiny_config, resume=True), finished)
 
 
 def test_resuming_a_finished_run_changes_nothing(finished, tiny_config):
@@ -317,10 +334,16 @@ def test_an_epoch_takes_every_image_once_in_its_own_order_and_tells_its_means(
 
     monkeypatch.setattr(loop, "make_step", record_steps)
     recipe = dataclasses.replace(tiny_config.train, epochs=2, batch_size=90)
+    started = time.monotonic()
     run = train(
         tmp_path / "run",
         dataclasses.replace(tiny_config, train=recipe),
         on_progress=told.append,
+    )
+    elapsed = time.monotonic() - started
+    assert 0 < sum(row["seconds"] for row in run.history()) < elapsed + 0.01  # each is rounded
+    assert run.summary["seconds"] == pytest.approx(
+        sum(row["seconds"] for row in run.history()), abs=0.051
     )
     first, second = (
         [image.tobytes() for batch in taken[i : i + 4] for image in batch] for i in (0, 4)

@@ -1,12 +1,9 @@
-"""Trains in a process of its own, and prints a line a step: CONFIG_JSON FOLDER [OPTIONS].
-
---strategy NAME
---signal NUMBER --at STEP    sends itself that signal after that step
-"""
+"""Trains in a process of its own and prints a line a step: CONFIG_JSON FOLDER [OPTIONS]."""
 
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
@@ -21,8 +18,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("config", type=json.loads)
 parser.add_argument("folder", type=Path)
 parser.add_argument("--strategy", default="default")
-parser.add_argument("--signal", type=int)
-parser.add_argument("--at", type=int)
+parser.add_argument("--kill-at", type=int, help="The step after which it kills itself.")
 arguments = parser.parse_args()
 fields = arguments.config
 config = RunConfig(
@@ -34,8 +30,8 @@ config = RunConfig(
 
 def report(progress):
     print(progress.step, repr(progress.train_elbo), flush=True)
-    if progress.step == arguments.at:
-        os.kill(os.getpid(), arguments.signal)
+    if progress.step == arguments.kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 folder = arguments.folder
