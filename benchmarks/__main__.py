@@ -48,6 +48,9 @@ SCRIPTS = {
     "recipes": Script("fast", "--epochs 1"),
     "kills": Script("", "--tries 1 --only train"),
     "full_disk": Script("", "--only score-s.csv"),
+    "hostile": Script("", "--tries 1 --bytes 1"),
+    "endurance": Script("", "--calls 160 --loads 10"),
+    "mutation": Script("", "noise --faults 1"),
     "anomaly": Script("", "--good 1 --without 2 --epochs 1 --images 1000"),
 }
 

@@ -45,6 +45,7 @@ TRAIN = ("train", "--data", "IN/tiny.npz", *TRAINING, "--out", "OUT/run")
 MAKE_BUNDLE = ("export", "IN/run", *EXPORT, "--out", "OUT/bundle")
 BENCHMARK = ("benchmark", "IN/bundle", "--batch", "1", "--threads", "1", "--min-seconds", "0.02")
 IMAGES = ("IN/images", "-b", str(TINY_BUNDLE), "--out")
+HEATMAPS = ("score", "IN/few", "-b", "IN/monitored", "--heatmaps", "OUT/maps", "--out", "OUT/s.csv")
 COMMANDS = {
     "train": Command(TRAIN),
     "resume": Command(("train", "--resume", "--epochs", "4", "--out", "OUT/run"), TRAIN),
@@ -61,7 +62,17 @@ COMMANDS = {
     ),
     "export": Command(MAKE_BUNDLE),
     "export-over": Command(MAKE_BUNDLE, MAKE_BUNDLE),
+    "prior": Command(("prior", "OUT/run", "--epochs", "1"), TRAIN),
+    "monitor": Command(("monitor", "OUT/bundle", "--good", "IN/good"), MAKE_BUNDLE),
+    "monitor-report": Command(
+        ("monitor", "IN/monitored", "--report", "IN/s.csv", "--out", "OUT/drift.png")
+    ),
+    "score-heatmaps": Command(HEATMAPS, HEATMAPS),
     "benchmark": Command((*BENCHMARK, "--out", "OUT/report")),
+    **{
+        f"kit-{kind}": Command(*[("kit", kind, str(TINY_BUNDLE), "--out", "OUT/kit")] * 2)
+        for kind in ("web", "microcontroller")
+    },
     **{
         f"{verb}-{out}": Command((verb, *words, f"OUT/{out}"), (verb, *words, f"OUT/{out}"))
         for verb, words, outs in (
@@ -173,7 +184,7 @@ def try_once(disk: Disk, command: Command, undisturbed: Undisturbed, share: floa
 
 
 def make_inputs(disk: Disk) -> None:
-    """Write what the commands read: data, images, latents, a finished run, a bundle, networks."""
+    """Write what the commands read: data, images, latents, scores, a run, bundles, networks."""
     import numpy as np
 
     forks.tiny_config(disk.inputs)
@@ -181,7 +192,12 @@ def make_inputs(disk: Disk) -> None:
         ("train", "--data", "IN/tiny.npz", *TRAINING, "--out", "IN/run"),
         ("export", "IN/run", *EXPORT, "--out", "IN/bundle"),
         ("generate", str(TINY_BUNDLE), "-n", "200", "--out", "IN/images"),
+        ("generate", str(TINY_BUNDLE), "-n", "400", "--seed", "1", "--out", "IN/good"),
+        ("generate", str(TINY_BUNDLE), "-n", "5", "--seed", "2", "--out", "IN/few"),
+        ("monitor", "IN/monitored", "--good", "IN/good"),
+        ("score", "IN/few", "-b", "IN/monitored", "--out", "IN/s.csv"),
     )
+    shutil.copytree(TINY_BUNDLE, disk.inputs / "monitored")
     np.savez(disk.inputs / "z.npz", z=np.zeros((500, 4), np.float32))
     for words in steps:
         if disk.run(words):

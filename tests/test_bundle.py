@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from guard.wire import model, node
 
 from cvae_edge.bundle import Bundle, new_bundle, write_manifest
 from cvae_edge.errors import BundleError, CvaeEdgeError
@@ -81,8 +84,14 @@ def test_a_later_versions_fields_are_ignored() -> None:
         (("artifacts", 0, "inputs", 0, "shape"), [0], "positive integers or null"),
         (("artifacts", 0, "inputs", 0, "dtype"), "o b", "dtype must be a word"),
         (("artifacts", 0, "inputs", 0, "scale"), -1, "scale must be above 0"),
+        (("artifacts", 0, "inputs", 0, "scale"), 0, "scale must be above 0"),
+        (("artifacts", 0, "inputs", 0, "zero_point"), 2**63, "zero_point must be an integer"),
+        (("artifacts", 0, "inputs", 0, "shape"), [2**63], "positive integers or null"),
+        (("artifacts", 0, "size_bytes"), 2**63, "size_bytes must be an integer"),
+        (("artifacts", 0, "opset"), 2**63, "opset must be an integer"),
         (("model", "latent_dim"), 0, "latent_dim must be an integer of 1 to"),
         (("files",), {"../x": "0" * 64}, "a file name must be plain"),
+        (("monitor",), "decoder.onnx", "the monitor must be one of files"),
     ],
 )
 def test_a_wrong_or_unsafe_entry_is_refused(path: tuple, value: Any, message: str) -> None:
@@ -93,6 +102,12 @@ def test_a_wrong_or_unsafe_entry_is_refused(path: tuple, value: Any, message: st
     entry[path[-1]] = value
     with pytest.raises(BundleError, match=message):
         parse(content)
+
+
+def test_a_file_may_be_empty() -> None:
+    content = fields()
+    content["artifacts"][0]["size_bytes"] = 0
+    assert parse(content).artifacts[0].size_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -116,6 +131,16 @@ def test_every_field_that_is_missing_is_an_error_or_has_a_default(name: str) -> 
     else:
         with pytest.raises(BundleError, match=name):
             parse(content)
+
+
+def test_an_artifact_is_found_by_what_it_is_and_an_error_names_all() -> None:
+    manifest = parse(fields())
+    for a in manifest.artifacts:
+        assert manifest.find(a.role, a.format, a.precision) is a
+    with pytest.raises(BundleError, match=r"has no int4 decoder for onnx; it has: .*decoder\.onnx"):
+        manifest.find("decoder", "onnx", "int4")
+    with pytest.raises(BundleError, match="it has: none"):
+        empty("nothing").find("decoder", "onnx")
 
 
 def test_two_entries_for_one_file_are_refused() -> None:
@@ -145,6 +170,41 @@ def test_a_changed_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / artifact.file).write_bytes((TINY / artifact.file).read_bytes() + b"x")
     with pytest.raises(BundleError, match="was changed or damaged|at most"):
         Bundle.open(tmp_path).read(artifact)
+
+
+def test_a_file_that_may_do_harm_is_read_only_if_it_is_trusted(tmp_path: Path) -> None:
+    content, harmful = fields(), model([node("Loop", ["z"], ["y"])])
+    content["artifacts"][0] |= {
+        "size_bytes": len(harmful), "sha256": hashlib.sha256(harmful).hexdigest()
+    }  # fmt: skip
+    (tmp_path / "manifest.json").write_text(json.dumps(content | {"digest": digest(content)}))
+    (tmp_path / content["artifacts"][0]["file"]).write_bytes(harmful)
+    opened = Bundle.open(tmp_path)
+    with pytest.raises(BundleError, match="refused before it is run"):
+        opened.read(opened.manifest.artifacts[0])
+    trusted = Bundle.open(tmp_path, trust=True)
+    assert trusted.read(trusted.manifest.artifacts[0]) == harmful
+
+
+def test_a_manifest_of_an_absurd_size_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(b" " * (1 << 22))
+    with pytest.raises(BundleError, match="readable JSON"):
+        Bundle.open(tmp_path)
+    (tmp_path / "manifest.json").write_bytes(b" " * ((1 << 22) + 1))
+    with pytest.raises(BundleError, match="at most"):
+        Bundle.open(tmp_path)
+
+
+def test_a_bundle_that_a_kill_left_between_two_names_is_opened(tmp_path: Path) -> None:
+    shutil.copytree(TINY, tmp_path / ".tiny.old")
+    assert Bundle.open(tmp_path / "tiny").manifest == Bundle.open(TINY).manifest
+    assert not (tmp_path / ".tiny.old").exists()
+
+
+def test_a_manifest_with_nan_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_manifest(tmp_path, empty("nan")._replace(report={"elbo": float("nan")}))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_new_bundle_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -182,6 +242,21 @@ def test_a_folder_of_someone_elses_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no bundle"), new_bundle(tmp_path / "file"):
         raise AssertionError("the block must not run")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_somebody_else_put_there_meanwhile_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def write() -> None:
+        with new_bundle(out) as folder:
+            write_manifest(folder, empty("mine"))
+            out.mkdir()
+            (out / "file").write_text("theirs")
+
+    with pytest.raises(BundleError, match="is no bundle"):
+        write()
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    assert (out / "file").read_text() == "theirs"
 
 
 def test_any_byte_of_a_manifest_that_changes_is_found_or_changes_nothing() -> None:

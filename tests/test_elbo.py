@@ -7,6 +7,7 @@ from cvae_edge.codec import Codec
 from cvae_edge.errors import ConfigError
 from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import Bernoulli, make_likelihood
+from cvae_edge.noise import standard_normal
 
 
 @pytest.fixture
@@ -77,8 +78,47 @@ def test_iwae_approaches_the_marginal_likelihood_and_elbo_stays_below(images):
     assert (bounds["elbo"] < bounds["iwae"]).all()
 
 
+def learned_prior(z):
+    """The density of N(0.5, 2^2), as a graph of its role."""
+    return {"eps": (z - np.float32(0.5)) / 2, "log_det": np.full_like(z, -np.log(2))}
+
+
+@pytest.mark.parametrize(
+    ("codec", "prior"),
+    [(LineCodec(), stats.norm()), (LineCodec(density=learned_prior), stats.norm(0.5, 2))],
+)
+def test_bounds_are_the_formulas_written_out_over_the_draws(images, codec, prior):
+    samples = 3
+    bounds = elbo.image_bounds(codec, images, Bernoulli(), samples, seed=4, with_error=True)
+    mean, logvar = (v.astype(np.float64) for v in codec.encode(images))
+    deviation = np.exp(logvar / 2)
+    log_px, log_weights, errors, gains = [], [], [], []
+    for sample in range(samples):
+        z = mean + deviation * standard_normal(7, 1, 4, 0, sample)
+        p = 1 / (1 + np.exp(-codec.decode(z.astype(np.float32)).astype(np.float64)))
+        log_px.append(np.log(np.where(images == 1, p, 1 - p)).sum(axis=(1, 2, 3)))
+        log_ratio = prior.logpdf(z) - stats.norm.logpdf(z, mean, deviation)
+        log_weights.append(log_px[-1] + log_ratio[:, 0])
+        errors.append(np.square(images - p).mean(axis=(1, 2, 3)))
+        gains.append((prior.logpdf(z) - stats.norm.logpdf(z))[:, 0])
+    kl = 0.5 * (mean**2 + np.exp(logvar) - 1 - logvar)[:, 0]
+    expected = {
+        "elbo": np.mean(log_weights, axis=0),
+        "iwae": np.log(np.mean(np.exp(log_weights), axis=0)),
+        "reconstruction": np.mean(log_px, axis=0),
+        "kl": kl - np.mean(gains, axis=0),
+        "squared_error": np.mean(errors, axis=0),
+    }
+    if codec.density is not None:
+        expected["prior_gain"] = np.mean(gains, axis=0)
+    assert bounds.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(bounds[name], values, atol=1e-5, err_msg=name)
+
+
 def test_one_sample_makes_elbo_and_iwae_equal(images):
     bounds = elbo.image_bounds(LineCodec(), images, Bernoulli(), samples=1)
+    assert bounds.keys() == {"elbo", "iwae", "reconstruction", "kl"}
     np.testing.assert_array_equal(bounds["elbo"], bounds["iwae"])
 
 
@@ -113,11 +153,24 @@ def test_evaluate_gives_the_same_for_every_batch_size(images):
         np.testing.assert_allclose(result.iwae, results[0].iwae, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("pixels", "expected"), [(3, [1, 2, 3, 4, 5, 6, 7]), (8, [2, 4, 6, 7])])
+def test_large_images_are_evaluated_a_few_at_a_time(images, monkeypatch, pixels, expected):
+    monkeypatch.setattr(elbo, "_BATCH_PIXELS", pixels)  # images have 4
+    done = []
+    elbo.evaluate(
+        LineCodec(), images, "threshold", Bernoulli(), on_batch=lambda *seen: done.append(seen)
+    )
+    assert done == [(n, 7) for n in expected]
+
+
 def test_evaluate_states_the_standard_error_of_the_mean(images):
     bounds = elbo.image_bounds(LineCodec(), images, Bernoulli(), samples=2)
     result = elbo.evaluate(LineCodec(), images, "threshold", Bernoulli(), samples=2)
     assert result.elbo == pytest.approx(bounds["elbo"].mean())
     assert result.elbo_standard_error == pytest.approx(bounds["elbo"].std() / np.sqrt(7))
+    assert result.iwae == pytest.approx(bounds["iwae"].mean())
+    assert result.iwae_standard_error == pytest.approx(bounds["iwae"].std() / np.sqrt(7))
+    assert result.iwae_standard_error != pytest.approx(result.elbo_standard_error, rel=1e-3)
 
 
 def test_evaluate_refuses_no_images_and_no_samples(images):

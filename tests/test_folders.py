@@ -112,7 +112,7 @@ def test_temporary_filess_of_killed_processes_are_swept_up_and_others_left(
 ) -> None:
     script = (
         "import time; from cvae_edge.folders import temporary_files\n"
-        "with temporary_files() as folder: print(folder, flush=True); time.sleep(60)"
+        "with temporary_files() as folder: print(folder, flush=True); time.sleep(600)"
     )
     processes = [
         subprocess.Popen(

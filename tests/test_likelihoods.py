@@ -102,6 +102,12 @@ def test_a_perfect_reconstruction_keeps_a_scale_above_0():
         assert fit_likelihood(name, x, np.zeros_like(x)).scale[0] > 0
 
 
+def test_a_reconstruction_that_is_all_wrong_has_a_finite_scale():
+    x = np.array([0, 1], np.float32).reshape(2, 1, 1, 1)
+    logits = np.where(x == 0, np.float32(200), np.float32(-200))
+    assert 0.1 < fit_likelihood("logistic", x, logits).scale[0] <= 1
+
+
 @pytest.mark.parametrize(
     ("name", "scale", "message"),
     [
@@ -127,6 +133,8 @@ def test_defaults_fit_the_pixels_and_misfits_are_refused_or_labelled():
         with pytest.raises(ConfigError, match="--binarize none keeps, got --binarize threshold"):
             check_likelihood(name, "threshold")
         check_likelihood(name, "none")
+    with pytest.raises(ConfigError, match="must be one of bernoulli, gaussian, logistic"):
+        check_likelihood("poisson", "none")
     assert unit("bernoulli", "threshold") == "nats"
     assert "no log-likelihood" in unit("bernoulli", "none")
     assert unit("gaussian", "none") == "nats (density)"

@@ -50,12 +50,12 @@ def test_values_are_those_that_every_implementation_must_give():
         [0.15853384, 2.9828794, -1.9256920, -0.82492554, -0.20250328],
         [0.56044483, 1.5582490, 0.55976748, 0.60566503, -0.033185933],
     ]
-    np.testing.assert_allclose(standard_normal(2, 5, seed=0), expected, rtol=1e-6)
+    np.testing.assert_allclose(standard_normal(2, 5), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     ("image", "latent_dim", "seed", "sample"),
-    [(0, 50, 0, 0), (37, 50, 0, 0), (5, 3, 2**64 - 1, 7), (2**40, 9, 1, 2**64 - 1)],
+    [(0, 50, 0, 0), (0, 1, 0, 0), (37, 50, 0, 0), (5, 3, 2**64 - 1, 7), (2**40, 9, 1, 2**64 - 1)],
 )
 def test_values_follow_the_documented_layout(image, latent_dim, seed, sample):
     got = standard_normal(1, latent_dim, seed, image, sample)[0]
@@ -74,6 +74,9 @@ def test_going_on_in_a_stream_one_by_one_gives_the_stream():
         got = standard_normal(1, 50, 3, start)
         np.testing.assert_array_equal(got, whole[start : start + 1])
         got[:] = np.nan  # a caller's own array: what it does to it stays with it
+        again = standard_normal(1, 50, 3, start)
+        np.testing.assert_array_equal(again, whole[start : start + 1])
+        again[:] = np.nan
         if start % 7 == 0:  # another stream in between
             standard_normal(1, 50, 99, start)
 
@@ -85,6 +88,9 @@ def test_taking_seed_after_seed_gives_each_seeds_noise(n):
         got = standard_normal(n, 50, seed, start=5)
         np.testing.assert_array_equal(got, whole[:n])
         got[:] = np.nan
+        again = standard_normal(n, 50, seed, start=5)
+        np.testing.assert_array_equal(again, whole[:n])
+        again[:] = np.nan
         if seed % 7 == 0:  # others in between
             standard_normal(n, 50, 0, start=5)
             np.testing.assert_array_equal(standard_normal(1, 50, seed, start=6), whole[1:2])
@@ -153,12 +159,38 @@ def test_latents_of_neighbouring_images_are_uncorrelated():
         {"seed": -1},
         {"seed": 2**64},
         {"start": -1},
+        {"start": 2**64},
         {"sample": -1},
+        {"sample": 2**64},
     ],
 )
 def test_arguments_out_of_range_are_named(arguments):
     with pytest.raises(ConfigError, match="must be"):
         standard_normal(**{"n": 1, "latent_dim": 4, **arguments})
+
+
+def test_uniform_values_follow_the_documented_layout():
+    """Image i of 7 pixels owns counters 1 + 2 i and 2 + 2 i; a word's first 23 bits are a value."""
+    for start, seed in ((0, 0), (5, 3), (2**40, 2**64 - 1)):
+        got = uniform((2, 7), seed, start)
+        for i, row in enumerate(got):
+            counter = 1 + 2 * (start + i)
+            words = [
+                word
+                for block in range(2)
+                for word in philox4x64([counter + block, 0, 0, 0], [seed, 0])
+            ]
+            np.testing.assert_array_equal(row, [((w >> 41) + 0.5) * 2.0**-23 for w in words[:7]])
+
+
+def test_a_permutation_is_the_order_of_the_documented_words():
+    for n, seed, epoch in ((10, 0, 0), (6, 7, 3), (9, 2**64 - 1, 2**40)):
+        words = [
+            word
+            for block in range(-(-n // 4))
+            for word in philox4x64([1 + block, 0, 0, 0], [seed, epoch])
+        ][:n]
+        assert permutation(n, seed, epoch).tolist() == sorted(range(n), key=words.__getitem__)
 
 
 def test_uniform_values_are_inside_0_and_1_and_evenly_spread():

@@ -23,7 +23,7 @@ with new_file(Path(sys.argv[1])) as file:
     file.write(b"half")
     file.flush()
     print("half is written", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 HOLDS = """
 import sys, time
@@ -31,7 +31,7 @@ from pathlib import Path
 from cvae_edge.locking import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 

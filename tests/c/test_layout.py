@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from compiled import graph_of, manifest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cvae_edge.c.arena import Life, place
@@ -18,6 +18,7 @@ from cvae_edge.c.views import View, dense, merged
 
 REFERENCE = Path(__file__).parents[2] / "export" / "reference"
 SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4)
+any_machine = settings(deadline=None)  # by default an example may take 0.2 s
 
 
 def as_array(view: View, size: int = 1 << 12) -> np.ndarray:
@@ -27,6 +28,7 @@ def as_array(view: View, size: int = 1 << 12) -> np.ndarray:
     return np.lib.stride_tricks.as_strided(whole[view.offset :], view.shape, strides)
 
 
+@any_machine
 @given(SHAPES, st.data())
 def test_a_part_that_is_reshaped_has_the_same_values_in_the_same_order(
     shape: list[int], data: st.DataObject
@@ -60,6 +62,7 @@ def test_rows_of_a_concatenation_can_be_split_and_not_joined() -> None:
     assert rows.reshaped((1, 7 * 896)) is None
 
 
+@any_machine
 @given(SHAPES, st.data())
 def test_merged_axes_visit_the_same_places_in_the_same_order(
     shape: list[int], data: st.DataObject
@@ -79,6 +82,7 @@ LIVES = st.builds(
 )  # fmt: skip
 
 
+@any_machine
 @given(st.lists(LIVES, max_size=20))
 def test_buffers_that_live_at_the_same_time_do_not_overlap(lives: list[Life]) -> None:
     offsets, size = place(dict(enumerate(lives)))

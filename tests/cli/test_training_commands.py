@@ -205,7 +205,7 @@ def test_a_stopped_run_says_how_to_resume_and_can_be_used(
     while not process.stderr.readline().startswith("epoch 1 of"):
         assert process.poll() is None
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == code
     assert f"Continue with: cvae-edge train --resume --out {folder}" in err
     assert "Traceback" not in err

@@ -17,6 +17,7 @@ import numpy as np
 
 from cvae_edge import EdgeCVAE
 from cvae_edge.errors import CvaeEdgeError
+from cvae_edge.manifest import MANIFEST, digest
 
 
 def damage(content: bytes, rng: random.Random) -> bytes:
@@ -40,7 +41,7 @@ def damage(content: bytes, rng: random.Random) -> bytes:
 
 def main(bundle: Path, file: str, cases: int, seed: int) -> None:
     files = {path.name: path.read_bytes() for path in bundle.iterdir()}
-    manifest = json.loads(files["manifest.json"])
+    manifest = json.loads(files[MANIFEST])
     entry = next(a for a in manifest["artifacts"] if a["file"] == file)
     refused = 0
     warnings.simplefilter("ignore", RuntimeWarning)  # damaged weights may overflow
@@ -48,8 +49,9 @@ def main(bundle: Path, file: str, cases: int, seed: int) -> None:
         sys.stderr.write(f"\n{file} case {case}")
         sys.stderr.flush()
         content = damage(files[file], random.Random(f"{seed} {case}"))
-        entry["sha256"] = hashlib.sha256(content).hexdigest()
-        given = {**files, file: content, "manifest.json": json.dumps(manifest).encode()}
+        entry |= {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+        signed = json.dumps({**manifest, "digest": digest(manifest)}).encode()
+        given = {**files, file: content, MANIFEST: signed}
         try:
             model = EdgeCVAE.load(
                 given, format=entry["format"], precision=entry["precision"], threads=1

@@ -201,6 +201,20 @@ def test_a_file_that_gives_nan_is_named_and_nothing_comes_of_it(
             call()
 
 
+@pytest.mark.parametrize("role", ["encoder", "decoder"])
+def test_a_file_that_gives_another_shape_than_the_models_is_named(tiny, images, monkeypatch, role):
+    def open_other(artifact, *rest):
+        graph = open_session(artifact, *rest)
+        if artifact.role != role:
+            return graph
+        return lambda **inputs: {name: y[:, 1:] for name, y in graph(**inputs).items()}
+
+    monkeypatch.setattr("cvae_edge.runtime.codecs.open_session", open_other)
+    other = EdgeCVAE.load(tiny, threads=1)
+    with pytest.raises(BundleError, match=rf"gives .* of \(3, .*{role}\.onnx gave \(3, "):
+        other.reconstruct(images[:3])
+
+
 def test_more_samples_make_a_higher_bound_of_the_same_elbo(model, images):
     ones, many = [model.bounds(images, 1, seed) for seed in range(30)], model.bounds(images, 64)
     for one in ones:

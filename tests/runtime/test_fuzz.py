@@ -45,7 +45,7 @@ def cases(number: int) -> Any:
         max_examples=number,
         derandomize=True,
         database=None,
-        deadline=5000,  # milliseconds: none of these may hang
+        deadline=60_000,  # milliseconds, on a busy machine too: none of these may hang
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 
@@ -151,10 +151,12 @@ def test_a_damaged_onnx_file_with_a_right_hash_is_run_or_refused(tiny, name):
         [sys.executable, str(script), str(tiny), name, "1000", "7"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout)["cases"] == 1000  # and nothing else on standard output
+    counts = json.loads(done.stdout)  # and nothing else on standard output
+    assert counts["cases"] == 1000
+    assert 100 < counts["refused"] < 900
 
 
 def zipped() -> bytes:

@@ -86,7 +86,7 @@ def test_sixteen_threads_at_once_get_what_one_gets(tiny, images, precision):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=60)
+        thread.join(timeout=300)
     assert len(finished) == 16
 
 

@@ -70,6 +70,6 @@ def test_a_forked_process_runs_the_model_and_ends(tiny, format, use):
             [sys.executable, "-c", FORK, str(tiny), format, use],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
         )
         assert done.stdout == "done\n", done.stderr

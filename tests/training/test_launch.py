@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from cvae_edge.errors import (
 )
 from cvae_edge.training import loop
 from cvae_edge.training.evaluate import evaluate_run, load_run_data, trained_codec
-from cvae_edge.training.launch import train
+from cvae_edge.training.launch import Stopped, train
 from cvae_edge.training.run import Run
 from cvae_edge.training.step import make_step
 
@@ -60,9 +61,9 @@ def assert_same_training(run, other):
     ]
 
 
-def start(config, folder, strategy="default", **environment):
+def start(config, folder, *options, **environment):
     return subprocess.Popen(
-        [sys.executable, SCRIPT, json.dumps(config.to_dict()), folder, strategy],
+        [sys.executable, SCRIPT, json.dumps(config.to_dict()), folder, *map(str, options)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
@@ -73,7 +74,11 @@ def test_training_learns_and_leaves_what_the_run_folder_promises(finished):
     history = finished.history()
     assert [row["epoch"] for row in history] == [1, 2, 3]
     assert history[-1]["validation_elbo"] > history[0]["validation_elbo"] + 1
-    assert finished.summary["validation_elbo"] == max(r["validation_elbo"] for r in history)
+    validated = [row["validation_elbo"] for row in history]
+    assert finished.summary["validation_elbo"] == max(validated)
+    assert finished.summary["best_epoch"] == 1 + validated.index(max(validated))
+    assert finished.summary["epochs"] == 3
+    assert len(list(finished.checkpoints.glob("*.index"))) == 2  # the last, and the one before
     assert finished.summary["train_images"] == 360
     for name in ("training-curve.png", "reconstructions.png"):
         with Image.open(finished.folder / name) as picture:
@@ -90,12 +95,9 @@ def test_two_runs_with_one_seed_are_equal_to_the_bit(finished, tiny_config, tmp_
 
 
 def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, tmp_path):
-    process = start(tiny_config, tmp_path / "killed")
-    for line in process.stdout:
-        if int(line.split()[0]) == 29:  # in the second epoch of 18 steps
-            process.send_signal(signal.SIGKILL)
-            break
-    assert process.wait() == -signal.SIGKILL
+    process = start(tiny_config, tmp_path / "killed", "--kill-at", 29)  # in the second epoch of 18
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     run = Run.open(tmp_path / "killed")
     assert run.summary is None
     with pytest.warns(RunWarning, match=r"unfinished, 1 of 3 epochs, and its best weights so far"):
@@ -103,18 +105,29 @@ def test_a_run_killed_in_an_epoch_ends_as_if_it_was_not(finished, tiny_config, t
     assert_same_training(train(tmp_path / "killed", tiny_config, resume=True), finished)
 
 
-def test_a_run_interrupted_in_an_epoch_saves_its_step_and_goes_on(finished, tiny_config, tmp_path):
-    process = start(tiny_config, tmp_path / "interrupted")
-    last = 0
-    for line in process.stdout:
-        last = int(line.split()[0])
-        if last == 29:
-            process.send_signal(signal.SIGINT)
-    assert process.wait() != 0
-    reader = tf.train.load_checkpoint(str(tmp_path / "interrupted" / "checkpoints"))
-    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == last < 36
-    run = train(tmp_path / "interrupted", tiny_config, resume=True)
-    assert_same_training(run, finished)
+@pytest.mark.parametrize(
+    ("number", "step", "epochs"),
+    [(signal.SIGINT, 29, 1), (signal.SIGTERM, 36, 2)],  # in an epoch of 18 steps, and its last
+)
+def test_a_run_that_a_signal_stops_saves_its_step_and_goes_on(
+    finished, tiny_config, tmp_path, number, step, epochs
+):
+    steps = []
+
+    def ask_for_an_end(progress):
+        steps.append(progress.step)
+        if progress.step == step:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(Stopped) as stopped:
+        train(tmp_path / "stopped", tiny_config, on_progress=ask_for_an_end)
+    assert stopped.value.signal == number
+    assert steps == [*range(1, step + 1)]
+    run = Run.open(tmp_path / "stopped")
+    assert len(run.history()) == epochs
+    reader = tf.train.load_checkpoint(str(run.checkpoints))
+    assert reader.get_tensor("step/.ATTRIBUTES/VARIABLE_VALUE") == step
+    assert_same_training(train(run.folder, tiny_config, resume=True), finished)
 
 
 def test_resuming_a_finished_run_changes_nothing(finished, tiny_config):
@@ -304,6 +317,53 @@ def test_without_validation_images_all_are_trained_on_and_the_last_weights_kept(
     assert any(np.array_equal(kept_bias(run), v) for v in checkpoint_values(run).values())
 
 
+def test_an_epoch_takes_every_image_once_in_its_own_order_and_tells_its_means(
+    tiny_config, tmp_path, monkeypatch
+):
+    taken, results, told = [], [], []
+
+    def record_steps(*arguments):
+        step = make_step(*arguments)
+
+        def recorded(images, number):
+            taken.append(images)
+            results.append(step(images, number))
+            return results[-1]
+
+        return recorded
+
+    monkeypatch.setattr(loop, "make_step", record_steps)
+    recipe = dataclasses.replace(tiny_config.train, epochs=2, batch_size=90)
+    started = time.monotonic()
+    run = train(
+        tmp_path / "run",
+        dataclasses.replace(tiny_config, train=recipe),
+        on_progress=told.append,
+    )
+    elapsed = time.monotonic() - started
+    assert 0 < sum(row["seconds"] for row in run.history()) < elapsed + 0.01  # each is rounded
+    assert run.summary["seconds"] == pytest.approx(
+        sum(row["seconds"] for row in run.history()), abs=0.051
+    )
+    first, second = (
+        [image.tobytes() for batch in taken[i : i + 4] for image in batch] for i in (0, 4)
+    )
+    assert sorted(first) == sorted(second)
+    assert len(set(first)) == 360
+    assert first != second
+    assert [(p.epoch, p.epochs, p.step, p.steps) for p in told] == [
+        (1 + i // 4, 2, i + 1, 8) for i in range(8)
+    ]
+    for i, progress in enumerate(told):
+        _, log_px, kl = np.mean(results[i // 4 * 4 : i + 1], axis=0, dtype=np.float64)
+        assert progress.train_elbo == pytest.approx(log_px - kl)
+    for i, row in enumerate(run.history()):
+        _, log_px, kl = np.mean(results[4 * i : 4 * i + 4], axis=0, dtype=np.float64)
+        assert row["train_reconstruction"] == pytest.approx(log_px)
+        assert row["train_kl"] == pytest.approx(kl)
+        assert row["train_elbo"] == pytest.approx(log_px - kl)
+
+
 def kept_bias(run):
     return run.read_weights()[0]["decoder/grid/bias"]
 
@@ -311,7 +371,7 @@ def kept_bias(run):
 def test_the_moving_average_is_kept_and_not_the_weights_themselves(tiny_config, tmp_path):
     """A reach of two steps over two epochs of one step, against the average written out."""
 
-    def bias(epochs, average_epochs):
+    def trained(epochs, average_epochs):
         config = dataclasses.replace(
             tiny_config,
             data=dataclasses.replace(tiny_config.data, validation=0),
@@ -319,11 +379,14 @@ def test_the_moving_average_is_kept_and_not_the_weights_themselves(tiny_config, 
                 tiny_config.train, epochs=epochs, batch_size=400, average_epochs=average_epochs
             ),
         )
-        return kept_bias(train(tmp_path / f"{epochs} {average_epochs}", config))
+        return train(tmp_path / f"{epochs} {average_epochs}", config)
 
-    first, second = bias(1, 0.0), bias(2, 0.0)
-    np.testing.assert_allclose(bias(2, 2.0), (first + second) / 2, rtol=1e-5)
+    first, second = kept_bias(trained(1, 0.0)), kept_bias(trained(2, 0.0))
+    averaged = trained(2, 2.0)
+    np.testing.assert_allclose(kept_bias(averaged), (first + second) / 2, rtol=1e-5)
     assert not np.allclose(first, second)
+    # what goes on from the checkpoint are the weights themselves
+    assert any(np.array_equal(second, value) for value in checkpoint_values(averaged).values())
 
 
 @pytest.mark.parametrize(
@@ -361,6 +424,7 @@ def test_two_workers_stay_in_step_and_do_what_one_does(tiny_config, tmp_path):
         start(
             config,
             tmp_path / "two",
+            "--strategy",
             "multiworker",
             TF_CONFIG=json.dumps(
                 {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
@@ -368,7 +432,7 @@ def test_two_workers_stay_in_step_and_do_what_one_does(tiny_config, tmp_path):
         )
         for index in range(2)
     ]
-    printed = [process.communicate(timeout=240)[0] for process in processes]
+    printed = [process.communicate(timeout=900)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert printed[0] == printed[1]  # every step's loss, to the last digit, follows the weights
     seen = {}
