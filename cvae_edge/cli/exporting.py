@@ -35,7 +35,8 @@ def export(
     lowering: str = typer.Option(
         "auto",
         help="How a decoder enlarges: auto (the format's fastest), measured (the fastest here), "
-        "transposed, subpixel (the least memory in TFLite Micro), polyphase or hybrid.",
+        "transposed, subpixel (the least memory in TFLite Micro), phases (all that an Ethos-U "
+        "takes), polyphase or hybrid.",
     ),
     max_elbo_drop: float | None = typer.Option(
         None, help="Nats a file may lose; by default 0.5, or 0.02% of the ELBO if that is more."
