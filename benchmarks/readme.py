@@ -19,6 +19,7 @@ import record
 from footprint import table as footprint_table
 from inference_report import best_table
 from microcontroller_report import summary
+from targets_report import summary as targets_summary
 from web import table as web_table
 
 README = Path(__file__).parents[1] / "README.md"
@@ -125,6 +126,10 @@ def microcontroller(microcontroller: Results) -> str:
     return summary(microcontroller)
 
 
+def targets(targets: Results) -> str:
+    return targets_summary(targets)
+
+
 def architectures(lowering: Results) -> str:
     found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for row in lowering["rows"]:
@@ -220,6 +225,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         tuning,
         tflite,
         microcontroller,
+        targets,
         architectures,
         inference,
         device,

@@ -1,6 +1,6 @@
 """A bundle's files in every engine that will take them: right or not, nats, bytes, milliseconds.
 
-    python benchmarks/targets.py BUNDLE [--npu BUNDLE] [--environments FOLDER] [--only ENGINE ...]
+    python benchmarks/targets.py BUNDLE FOLDER [--npu BUNDLE] [--only ENGINE ...]
 
 Each engine has an environment of its own in FOLDER, which is made where it is missing, by pip or
 npm. It opens each file in a process of its own with a time limit, and runs images one at a time, on
@@ -124,12 +124,12 @@ def settings_of(bundle: Bundle) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path)
+    parser.add_argument("folder", type=Path, help="of the engines' environments")
     parser.add_argument("--npu", type=Path, help="exported with --io int8 --lowering phases")
-    parser.add_argument("--environments", type=Path, default=Path("environments"))
     known = (*ENGINES, "converters")
     parser.add_argument("--only", nargs="+", choices=known, default=known, metavar="ENGINE")
     options = parser.parse_args()
-    bundle, folder = Bundle.open(options.bundle), options.environments.resolve()
+    bundle, folder = Bundle.open(options.bundle), options.folder.resolve()
     bundles = [bundle, *([Bundle.open(options.npu)] if options.npu else [])]
     images = test_images(bundle)
     figures = {k: v for k, v in record.kept("targets").items() if k in ("engines", "converters")}

@@ -56,5 +56,5 @@ def coremltools(python: Path, bundle: Bundle) -> dict[str, str]:
             file.write_bytes(bundle.read(artifact))
             done = subprocess.run([python, "-c", code, file], capture_output=True, text=True)
         said = done.stderr.strip().splitlines()[-1] if done.returncode else "it is converted"
-        reasons[format] = said[:300]
+        reasons[format] = said.partition(". Please ")[0]  # not how to install what it takes
     return reasons

@@ -92,9 +92,9 @@ def table(figures: Figures) -> str:
     for name, engine in figures["engines"].items():
         for format, pairs in engine["formats"].items():
             for precision, pair in pairs.items():
-                right = is_right(pair)
-                cells = _cells(pair, figures["elbo"]) if right else ["-"] * 4
-                rows.append([NAMES[name], format, precision, "yes" if right else "no", *cells])
+                cells = _cells(pair, figures["elbo"]) if "elbo" in pair else [""] * 4
+                right = "yes" if is_right(pair) else "no"
+                rows.append([NAMES[name], format, precision, right, *cells])
     columns = ("engine", "files", "precision", "right", "largest difference, encoder / decoder",
                "nats lost", "kB", "ms an image, encoder / decoder")  # fmt: skip
     return record.markdown_table(columns, rows)
@@ -106,7 +106,8 @@ def report(figures: Figures) -> str:
         f"{len(count)} engines run float32 and int8 files within the manifest's tolerance of the "
         "golden outputs. Nats are those of a pair of encoder and decoder on the first "
         f"{figures['images']:,} test images, beside the float32 ONNX files in onnxruntime "
-        f"({figures['elbo']:.3f}); images are run one at a time, on one core, and times are "
+        f"({figures['elbo']:.3f}); less than 0 is a gain. Images are run one at a time, on one "
+        "core, and times are "
         f"medians, {_priority(figures)}. kB are of what is loaded: the files, or what the engine "
         "makes of them."
     )
@@ -122,7 +123,7 @@ def report(figures: Figures) -> str:
 
 
 def converters(found: Figures) -> str:
-    text = "\nWhat only converts files:\n\n"
+    text = "\nWhat only converts files. vela estimates what runs on the NPU, no fallback.\n\n"
     rows = [
         [
             label,
@@ -162,7 +163,7 @@ def summary(figures: Figures) -> str:
     columns = ("engine", "files", "float32: nats lost", "ms", "int8: nats lost", "ms")
     text = (
         f"{len(counted(figures))} engines run float32 and int8 files within the manifest's "
-        f"tolerance; nats are a pair's on {figures['images']:,} test images, milliseconds the "
-        "encoder's and the decoder's for one image on one core."
+        f"tolerance; nats are a pair's on {figures['images']:,} test images, less than 0 a gain; "
+        "milliseconds are the encoder's and the decoder's for one image on one core."
     )
     return f"{record.markdown_table(columns, rows)}\n{textwrap.fill(text, 100)}\n"

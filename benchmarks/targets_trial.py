@@ -145,8 +145,9 @@ class Trial:
                 except RefusedError as error:
                     figures[role] = {"refused": str(error)}
             try:
-                if len(graphs) == len(ROLES):
-                    figures["elbo"] = self.elbo(Codec(**graphs))
+                elbo = self.elbo(Codec(**graphs)) if len(graphs) == len(ROLES) else np.nan
+                if np.isfinite(elbo):
+                    figures["elbo"] = elbo
                 for role in graphs:
                     figures[role]["real_time"] = workers[role].hurry()
                     times = workers[role].ask(seconds=SECONDS)
