@@ -19,6 +19,7 @@ import record
 from footprint import table as footprint_table
 from inference_report import best_table
 from microcontroller_report import summary
+from targets_report import summary as targets_summary
 from web import table as web_table
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
@@ -142,6 +143,10 @@ def microcontroller(microcontroller: Results) -> str:
     return summary(microcontroller)
 
 
+def targets(targets: Results) -> str:
+    return targets_summary(targets)
+
+
 def architectures(lowering: Results) -> str:
     found: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for row in lowering["rows"]:
@@ -238,6 +243,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         tuning,
         tflite,
         microcontroller,
+        targets,
         architectures,
         inference,
         device,

@@ -46,7 +46,8 @@ def export(
         "auto",
         help="Form of the decoder's enlarging layers: auto (the format's fastest), "
         "measured (the fastest here), "
-        "transposed, subpixel (the least memory in TFLite Micro), polyphase or hybrid.",
+        "transposed, subpixel (the least memory in TFLite Micro), phases (for an Arm Ethos-U), "
+        "polyphase or hybrid.",
         rich_help_panel=MODEL,
     ),
     max_elbo_drop: float | None = typer.Option(

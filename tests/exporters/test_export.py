@@ -230,7 +230,7 @@ def test_the_fastest_lowering_is_found_by_timing(
         tiny_run, tmp_path / "out", ["tflite"], held_out=10, lowering="measured", fused=False,
         compare=True,
     )  # fmt: skip
-    assert seen == [["hybrid", "polyphase", "subpixel", "transposed"]]
+    assert seen == [["hybrid", "phases", "polyphase", "subpixel", "transposed"]]
     decoder = result.manifest.find("decoder", "tflite")
     assert decoder.lowering == "subpixel"
     assert decoder.report["naive_latency_us"] > 0
@@ -272,7 +272,8 @@ def test_a_file_that_loses_too_much_is_left_out_by_name(
         ({"precisions": ["int2"]}, "precisions must be some of .*, got int2"),
         (
             {"lowering": "fast"},
-            "lowering must be one of auto, measured, transposed, subpixel, polyphase, hybrid",
+            "lowering must be one of auto, measured, transposed, subpixel, phases, polyphase, "
+            "hybrid",
         ),
         ({"io": "int4"}, "io must be float32 or int8, got int4"),
         ({"calibration_samples": 0}, "calibration_samples must be at least 1, got 0"),

@@ -24,7 +24,7 @@ Z = zoo.draw(0, 16, 16)
 
 
 @cache
-def emitted(precision: str) -> bytes:
+def emitted(precision: str, lowering: str = "polyphase", io: str = "float32") -> bytes:
     target, network = TARGETS["tflite"], normalize(DECODER)
     if precision == "int8":
         values = observe(network, {"z": Z})
@@ -33,7 +33,7 @@ def emitted(precision: str) -> bytes:
             for name in marked(network, target.schemes["int8"])
         }
         network = mark(network, ranges)[0]
-    return target.emit(lower(network, "polyphase"), precision).content
+    return target.emit(lower(network, lowering), precision, io=io).content
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
@@ -56,6 +56,22 @@ def test_tensors_have_the_signatures_names_and_the_shapes_of_one_image() -> None
     assert graph.tensors[graph.inputs[0]].name == b"z"
     assert graph.tensors[graph.outputs[0]].name == b"x_logits"
     assert all(tensor.shapeSignature is None for tensor in graph.tensors)
+
+
+def test_an_ethos_u55_takes_every_operator_of_phases_with_integer_inputs() -> None:
+    """As Arm's vela says, which refuses depth-to-space, quantize, and same padding at stride 4."""
+    model = schema.ModelT.InitFromPackedBuf(emitted("int8", "phases", "int8"), 0)
+    names = {v: k for k, v in vars(schema.BuiltinOperator).items() if not k.startswith("_")}
+    (graph,) = model.subgraphs
+    codes = [names[max(c.builtinCode, c.deprecatedBuiltinCode)] for c in model.operatorCodes]
+    found = Counter(codes[operator.opcodeIndex] for operator in graph.operators)
+    assert found["CONV_2D"] > 4
+    linear = {"FULLY_CONNECTED", "CONV_2D"}
+    moves = {"RESHAPE", "CONCATENATION", "PAD", "STRIDED_SLICE"}
+    assert found.keys() <= linear | moves
+    convolutions = [o for o in graph.operators if codes[o.opcodeIndex] == "CONV_2D"]
+    strides = {(o.builtinOptions.strideH, o.builtinOptions.strideW) for o in convolutions}
+    assert strides == {(1, 1)}
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

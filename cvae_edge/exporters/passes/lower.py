@@ -14,6 +14,8 @@ Lowerings choose among them:
 - `transposed`: none of them.
 - `subpixel`: blocks of s everywhere; the last layer is folded into the low-resolution grid. Least
   memory in TFLite Micro.
+- `phases`: phases everywhere; no depth-to-space and no stride above 1, neither of which an Arm
+  Ethos-U has for such layers.
 - `polyphase`: phases, but blocks where they take fewer products, counted in full registers.
 - `hybrid`: for onnxruntime in floating point, where small transposed convolutions are quick and
   depth-to-space is not: only a strided layer before one with few channels is split into phases, and
@@ -35,7 +37,7 @@ from cvae_edge.exporters.passes.layers import constant, crop
 from cvae_edge.exporters.passes.linear import Linear, linear_of
 from cvae_edge.exporters.passes.packed import Packed, Upsampled
 
-LOWERINGS = ("transposed", "subpixel", "polyphase", "hybrid")
+LOWERINGS = ("transposed", "subpixel", "phases", "polyphase", "hybrid")
 
 
 def lower(model: keras.Model, lowering: str) -> keras.Model:
@@ -80,7 +82,7 @@ class _Lowering:
             return Packed([linear.convolve(x, *linear.blocks(s))], (s, s), size)
         phases = linear.phases()
         products = sum(linear.products(*phase) for phase in phases) / len(phases)
-        block = linear.best_block(products) if s == t else None
+        block = self._best_block(linear, products) if s == t else None
         if block is not None:
             return Packed([linear.convolve(x, *linear.blocks(block))], (block, block), size)
         return Packed([linear.convolve(x, *phase) for phase in phases], (s, t), size)
@@ -94,7 +96,7 @@ class _Lowering:
                 return gathered
         size = linear.rows.size_out, linear.columns.size_out
         products = linear.products(*linear.blocks(1))
-        block = linear.best_block(products) if self._lowering != "hybrid" else None
+        block = self._best_block(linear, products) if self._lowering != "hybrid" else None
         if block is None:
             h = whole(x)
             if isinstance(call.layer, layers.Conv2DTranspose):
@@ -106,6 +108,9 @@ class _Lowering:
         h = x.packed() if cell > 1 else whole(x)
         blocks = linear.blocks(block, cell)
         return Packed([linear.convolve(h, *blocks, cell)], (block, block), size)
+
+    def _best_block(self, linear: Linear, products: float) -> int | None:
+        return None if self._lowering == "phases" else linear.best_block(products)
 
     def _feeds_few(self, call: Call) -> bool:
         """Whether what takes the output is a stride-1 layer with few channels."""
