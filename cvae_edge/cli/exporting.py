@@ -38,7 +38,9 @@ def export(
         "transposed, subpixel (the least memory in TFLite Micro), polyphase or hybrid.",
     ),
     max_elbo_drop: float | None = typer.Option(
-        None, help="Nats a file may lose; by default 0.5, or 0.02% of the ELBO if that is more."
+        None,
+        help="Nats a file may lose; by default 0.5, or if that is more 0.02% of the ELBO, or 0.003 "
+        "bits for each grey or colour value.",
     ),
     opset: int | None = typer.Option(None, help="ONNX operator set."),
     io: str = typer.Option("float32", help="Inputs and outputs of int8 TFLite: float32 or int8."),
