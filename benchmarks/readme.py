@@ -19,6 +19,8 @@ import record
 from footprint import table as footprint_table
 from inference_report import best_table
 from microcontroller_report import summary
+from quantization_report import quantizer_table
+from tuning_report import tuning_table
 from web import table as web_table
 
 README = Path(__file__).parents[1] / "README.md"
@@ -81,14 +83,11 @@ def files(inference: Results) -> str:
 
 
 def tuning(tuning_int8: Results) -> str:
-    rows = []
-    for run in tuning_int8["runs"]:
-        for format, found in run["formats"].items():
-            for name in found["after"]:
-                parts = (found[part][name] for part in ("before", "after", "beside_trained_on"))
-                rows.append([run["run"], format, name, *(f"{p['elbo']:+.3f}" for p in parts)])
-    columns = ("run", "format", "files", "not tuned", "tuned", "tuned, beside float32 trained on")
-    return record.markdown_table(columns, rows)
+    return tuning_table(tuning_int8["runs"])
+
+
+def quantizers(quantization: Results) -> str:
+    return quantizer_table(quantization["quantizers"])
 
 
 def tflite(lowering: Results, quantization: Results) -> str:
@@ -218,6 +217,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         model,
         files,
         tuning,
+        quantizers,
         tflite,
         microcontroller,
         architectures,
