@@ -36,7 +36,7 @@ from cvae_edge.training import elbo
 from cvae_edge.training.evaluate import as_graph
 from cvae_edge.training.likelihoods import LOG_PROBS
 
-_BATCH, _BATCH_PIXELS = 100, 1 << 19  # images a step, and pixels of all of them; the fewer
+_BATCH, _BATCH_PIXELS = 100, 1 << 17  # images a step, and pixels of all of them; the fewer
 _RATE, _FINAL_RATE = 5e-4, 0.02  # of a channel's largest weight, along a half cosine; its end
 _REACH = 0.2  # of all steps: of the weights' moving average
 _CHECKS = 4  # on the images that choose, evenly spread; the best of them is kept
