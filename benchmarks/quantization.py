@@ -44,17 +44,17 @@ def pairs(bundle: Bundle) -> dict[str, float]:
     }
 
 
-def sizes(bundle: Bundle, precision: str, beside: str) -> dict[str, float]:
-    """One precision's bytes over another's, of both halves together and of each."""
+def sizes(bundle: Bundle) -> dict[str, float]:
+    """int8 against float32, in bytes, of both halves together and of each."""
     ratios = {}
     for format in ("onnx", "tflite"):
         total = {
             p: [bundle.manifest.find(r, format, p).size_bytes for r in ("encoder", "decoder")]
-            for p in (precision, beside)
+            for p in ("float32", "int8")
         }
-        ratios[f"{format} pair"] = round(sum(total[precision]) / sum(total[beside]), 3)
+        ratios[f"{format} pair"] = round(sum(total["int8"]) / sum(total["float32"]), 3)
         for i, role in enumerate(("encoder", "decoder")):
-            ratios[f"{format} {role}"] = round(total[precision][i] / total[beside][i], 3)
+            ratios[f"{format} {role}"] = round(total["int8"][i] / total["float32"][i], 3)
     return ratios
 
 
@@ -114,8 +114,7 @@ def main() -> None:
         "trained_elbo": bundle.manifest.report["trained_elbo"],
         "test_images": bundle.manifest.report["images"],
         "pair_loss_nats": pairs(bundle),
-        "int8_size_ratio": sizes(bundle, "int8", "float32"),
-        "int4_size_ratio": sizes(bundle, "int4", "int8"),
+        "int8_size_ratio": sizes(bundle),
         "speed_ratio": speeds(bundle, subject, inputs["z"]),
         "quantizer_images": elbos.images,
         "quantizers": quantizers.rows(bundle, subject, elbos, inputs),
@@ -133,7 +132,6 @@ def main() -> None:
 def report(figures: dict[str, Any]) -> str:
     rows = [(f"loss of the {k} pair, nats", v) for k, v in figures["pair_loss_nats"].items()]
     rows += [(f"int8 / float32 bytes, {k}", v) for k, v in figures["int8_size_ratio"].items()]
-    rows += [(f"int4 / int8 bytes, {k}", v) for k, v in figures["int4_size_ratio"].items()]
     rows += list(figures["speed_ratio"].items())
     rows += [
         (f"TFLite Micro arena, bytes, lowering {lowering}", size)
