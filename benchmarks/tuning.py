@@ -149,14 +149,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="of the test images; by default all")
     options = parser.parse_args()
     name = f"tuning_{options.precision}"
-    kept = record.kept(name)
-    same = kept.get("epochs") == options.epochs
-    runs = {run["run"]: run for run in kept["runs"]} if same else {}
     for folder in options.runs:
-        runs[folder.name] = measure(folder, options.precision, options.epochs, options.images)
+        run = measure(folder, options.precision, options.epochs, options.images)
+        kept = record.kept(name)
+        runs = kept["runs"] if kept.get("epochs") == options.epochs else []
         figures = {
             "epochs": options.epochs,
-            "runs": list(runs.values()),
+            "runs": [*(r for r in runs if r["run"] != run["run"]), run],
             "versions": record.versions("tensorflow", "onnxruntime", "ai-edge-litert"),
         }
         title = f"What {options.precision} loses before and after tuning"
