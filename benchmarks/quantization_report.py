@@ -24,7 +24,7 @@ def quantizer_table(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
     ]
     columns = (
-        "format", "int8 by", "nats lost: encoder", "decoder", "pair", "kB a pair", "encoder us",
+        "format", "made by", "nats lost: encoder", "decoder", "pair", "kB a pair", "encoder us",
         "decoder us",
     )  # fmt: skip
     return record.markdown_table(columns, cells)
