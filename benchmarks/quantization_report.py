@@ -14,14 +14,17 @@ def quantizer_table(rows: Sequence[dict[str, Any]]) -> str:
         (
             row["format"],
             row["quantizer"],
-            *(f"{row['loss_nats'][part]:.3f}" for part in ("encoder", "decoder", "pair")),
+            *(
+                f"{round(row['loss_nats'][part], 3) + 0.0:.3f}"
+                for part in ("encoder", "decoder", "pair")
+            ),
             f"{row['bytes'] / 1e3:.0f}",
             *(f"{row['microseconds'][role]:.0f}" for role in ("encoder", "decoder")),
         )
         for row in rows
     ]
     columns = (
-        "format", "int8 by", "nats lost: encoder", "decoder", "pair", "kB a pair", "encoder us",
+        "format", "made by", "nats lost: encoder", "decoder", "pair", "kB a pair", "encoder us",
         "decoder us",
     )  # fmt: skip
     return record.markdown_table(columns, cells)

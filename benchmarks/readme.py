@@ -19,7 +19,9 @@ import record
 from footprint import table as footprint_table
 from inference_report import best_table
 from microcontroller_report import summary
+from quantization_report import quantizer_table
 from targets_report import summary as targets_summary
+from tuning_report import tuning_table
 from web import table as web_table
 
 PAGES = (Path(__file__).parents[1] / "README.md", Path(__file__).with_name("README.md"))
@@ -99,29 +101,26 @@ def files(inference: Results) -> str:
 
 
 def tuning(tuning_int8: Results) -> str:
-    rows = []
-    for run in tuning_int8["runs"]:
-        for format, found in run["formats"].items():
-            for name in found["after"]:
-                parts = (found[part][name] for part in ("before", "after", "beside_trained_on"))
-                rows.append([run["run"], format, name, *(f"{p['elbo']:+.3f}" for p in parts)])
-    columns = ("run", "format", "files", "not tuned", "tuned", "tuned, beside float32 trained on")
-    return record.markdown_table(columns, rows)
+    return tuning_table(tuning_int8["runs"])
+
+
+def quantizers(quantization: Results) -> str:
+    text = (
+        f"int8 by several quantizers, of the same MNIST model, from one calibration set, on "
+        f"{quantization['quantizer_images']:,} test images; microseconds are of one image with one "
+        "thread:"
+    )
+    return f"{textwrap.fill(text, 100)}\n\n{quantizer_table(quantization['quantizers'])}"
 
 
 def tflite(lowering: Results, quantization: Results) -> str:
-    times: dict[tuple[int, str], dict[str, float]] = {}
+    times: dict[str, dict[str, float]] = {}
     for row in lowering["rows"]:
-        if row["run"] == "mnist" and row["format"] == "tflite" and row["batch"] == 1:
-            key = (row["threads"], row["precision"])
-            times.setdefault(key, {})[row["lowering"]] = row["microseconds"]
+        facts = (row["run"], row["format"], row["batch"], row["threads"])
+        if facts == ("mnist", "tflite", 1, 1):
+            times.setdefault(row["precision"], {})[row["lowering"]] = row["microseconds"]
     precisions = ("float32", "dynamic_range", "int8")
-    rows = []
-    for threads, words in ((1, "one thread"), (2, "two threads")):
-        found = [times[threads, precision] for precision in precisions]
-        own = [each.pop("tools' own") for each in found]
-        ratios = [t / min(each.values()) for t, each in zip(own, found, strict=True)]
-        rows.append([words, *(f"{r:.1f} times faster" for r in ratios)])
+    ratios = [times[p].pop("tools' own") / min(times[p].values()) for p in precisions]
     batches = [
         quantization["speed_ratio"][
             f"onnx decoder, tools' own float32 / our int8, 100 images, {threads} threads"
@@ -135,7 +134,8 @@ def tflite(lowering: Results, quantization: Results) -> str:
         f"images {batches[0]:.1f} (one thread) and {batches[1]:.1f} times (two) as fast as a plain "
         "float32 export."
     )
-    table = record.markdown_table(("", *(p.replace("_", " ") for p in precisions)), rows)
+    columns = [p.replace("_", " ") for p in precisions]
+    table = record.markdown_table(columns, [[f"{ratio:.1f} times faster" for ratio in ratios]])
     return f"{table}\n{textwrap.fill(text, 100)}\n"
 
 
@@ -241,6 +241,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
         model,
         files,
         tuning,
+        quantizers,
         tflite,
         microcontroller,
         targets,

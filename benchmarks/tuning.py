@@ -3,21 +3,27 @@
     python benchmarks/tuning.py RUN ... [--precision int8] [--epochs 2] [--images 10000]
 
 RUN is a finished run. Each file is measured in its engine, on test images. Beside it stands the
-float32 model trained on for as long, without rounding.
+float32 model trained on for as long, without rounding. Times are the processor's, those of tuning
+and of a part of an epoch of training in turn, for the machine may have other work. What was kept of
+other runs stays.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import record
+from tuning_report import time_table, tuning_table, words
 
 from cvae_edge.training.framework import import_tensorflow
 
 import_tensorflow()
+
+import tensorflow as tf  # noqa: E402
 
 from cvae_edge.codec import Codec  # noqa: E402
 from cvae_edge.elbo import Evaluation, evaluate  # noqa: E402
@@ -26,8 +32,11 @@ from cvae_edge.exporters.settings import Kind, Settings  # noqa: E402
 from cvae_edge.exporters.subject import Subject, load_subject  # noqa: E402
 from cvae_edge.exporters.tune import train_on  # noqa: E402
 from cvae_edge.training.run import Run  # noqa: E402
+from cvae_edge.training.scale import make_scale  # noqa: E402
+from cvae_edge.training.step import make_optimizer, make_step  # noqa: E402
 
 ROLES = ("encoder", "decoder")
+STEPS = 50  # of training in a turn
 
 
 def evaluation(subject: Subject, codec: Codec, images: int | None) -> Evaluation:
@@ -68,26 +77,28 @@ def measure(folder: Path, precision: str, epochs: float, images: int | None) -> 
     settings = Settings(precisions=("float32", precision))
     builder = Builder(subject, settings)
     trained = evaluation(subject, subject.trained, images)
-    started = time.monotonic()
     longer = evaluation(subject, train_on(subject, epochs), images)
+    train = make_training(subject)
+    train()  # compiles
     result: dict[str, Any] = {
         "run": folder.name,
         "test_images": trained.images,
         "trained": {"elbo": trained.elbo, "psnr": trained.psnr, "bits": trained.bits_per_dim},
-        "training_seconds": (subject.run.summary or {}).get("seconds"),
-        "trained_on": {
-            **difference(longer, trained),
-            "seconds": round(time.monotonic() - started, 1),
-        },
+        "training_epochs": subject.run.config.train.epochs,
+        "trained_on": difference(longer, trained),
         "formats": {},
     }
     for format, _ in settings.integers():
         before = pairings(builder, format, precision, images)
+        epoch, started = train(), time.process_time()
         tuning = builder.tune(format, precision, epochs, lambda done, steps: None)
+        seconds = time.process_time() - started
         after = pairings(builder, format, precision, images)
         size = sum(builder.build(Kind(r, format, precision)).artifact.size_bytes for r in ROLES)
         result["formats"][format] = {
             "tuning": tuning,
+            "processor_seconds": round(seconds, 1),
+            "epoch_processor_seconds": round((epoch + train()) / 2, 1),
             "bytes": size,
             "before": {name: difference(e, trained) for name, e in before.items()},
             "after": {name: difference(e, trained) for name, e in after.items()},
@@ -97,27 +108,37 @@ def measure(folder: Path, precision: str, epochs: float, images: int | None) -> 
     return result
 
 
+def make_training(subject: Subject) -> Callable[[], float]:
+    """Return what trains for a while as the run did, and says what an epoch of it takes.
+
+    That is in seconds of the processor.
+    """
+    config, vae = subject.run.config.train, subject.run.vae()
+    images, batch = subject.dataset.train.images, config.batch_size
+    epoch, scale = len(images) // batch, make_scale(vae, config)
+    optimizer = make_optimizer(vae, scale, config, epoch)
+    strategy = tf.distribute.get_strategy()
+    step = make_step(vae, scale, optimizer, config, subject.binarize, strategy)
+    steps = min(epoch, STEPS)
+
+    def train() -> float:
+        started = time.process_time()
+        for i in range(steps):
+            step(images[i * batch : (i + 1) * batch], i)
+        return (time.process_time() - started) * epoch / steps
+
+    return train
+
+
 def report(runs: list[dict[str, Any]]) -> str:
-    rows = []
-    for run in runs:
-        for format, found in run["formats"].items():
-            for name in found["before"]:
-                cells = [
-                    words(found[part][name]) for part in ("before", "after", "beside_trained_on")
-                ]
-                rows.append((run["run"], format, name, *cells, found["tuning"].get("seconds", "")))
-        rows.append((run["run"], "", "float32, trained on", "", words(run["trained_on"]), "", ""))
-    columns = ("run", "format", "pairing", "not tuned", "tuned", "beside trained on", "seconds")
+    trained_on = "".join(
+        f"Float32 trained on gives {words(run['trained_on'])} on {run['run']}.\n" for run in runs
+    )
     return (
         "Less the trained model's, on test images: ELBO in nats (of a density where the "
         "likelihood is gaussian), PSNR in dB, bits per dimension.\n\n"
-        + record.markdown_table(columns, rows)
+        f"{tuning_table(runs)}\n{trained_on}\n{time_table(runs)}"
     )
-
-
-def words(difference: dict[str, float]) -> str:
-    units = {"elbo": "{:+.3f} nats", "psnr": "{:+.3f} dB", "bits_per_dim": "{:+.5f} bits"}
-    return ", ".join(units[n].format(v) for n, v in difference.items() if n in units)
 
 
 def main() -> None:
@@ -127,14 +148,18 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=Settings().tune_epochs)
     parser.add_argument("--images", type=int, help="of the test images; by default all")
     options = parser.parse_args()
-    runs = [measure(run, options.precision, options.epochs, options.images) for run in options.runs]
-    figures = {
-        "epochs": options.epochs,
-        "runs": runs,
-        "versions": record.versions("tensorflow", "onnxruntime", "ai-edge-litert"),
-    }
-    title = f"What {options.precision} loses before and after tuning"
-    record.write(f"tuning_{options.precision}", figures, title, report(runs))
+    name = f"tuning_{options.precision}"
+    for folder in options.runs:
+        run = measure(folder, options.precision, options.epochs, options.images)
+        kept = record.kept(name)
+        runs = kept["runs"] if kept.get("epochs") == options.epochs else []
+        figures = {
+            "epochs": options.epochs,
+            "runs": [*(r for r in runs if r["run"] != run["run"]), run],
+            "versions": record.versions("tensorflow", "onnxruntime", "ai-edge-litert"),
+        }
+        title = f"What {options.precision} loses before and after tuning"
+        record.write(name, figures, title, report(figures["runs"]))
 
 
 if __name__ == "__main__":

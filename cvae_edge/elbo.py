@@ -18,10 +18,14 @@ from cvae_edge.codec import Array as Array
 from cvae_edge.codec import Codec
 from cvae_edge.likelihoods import Likelihood
 from cvae_edge.model_config import require
-from cvae_edge.preprocess import Binarize, draw_binary
+from cvae_edge.preprocess import Binarize, Pixels, draw_binary
 from cvae_edge.sigmoid import sigmoid
 
-BUDGET, BUDGET_SHARE = 0.5, 0.0002  # nats that a file may lose; share of the ELBO
+_BUDGET, _BUDGET_SHARE, _BUDGET_BITS = 0.5, 0.0002, 0.003
+BUDGET_RULE = (  # of what a file may lose
+    f"{_BUDGET} nats, or if that is more {_BUDGET_SHARE:.2%} of the ELBO, or {_BUDGET_BITS} bits "
+    "for each value of a grey or colour image"
+)
 _BATCH, _BATCH_PIXELS = 250, 1 << 20  # images evaluated together, and pixels of all of them
 
 
@@ -61,9 +65,14 @@ class Evaluation(NamedTuple):
     # standard normal's; None where that is the prior
 
 
-def loss_budget(elbo: float) -> float:
-    """Return how many nats a file may lose: 0.5, or 0.02% of the ELBO if that is more."""
-    return max(BUDGET, BUDGET_SHARE * abs(elbo))
+def loss_budget(elbo: float, pixels: Pixels) -> float:
+    """Return how many nats a file may lose, by ``BUDGET_RULE``.
+
+    The ELBO of a density says nothing of how much is at stake: in other units of the pixels it is
+    another, or 0.
+    """
+    bits = 0.0 if pixels.binarize != "none" else _BUDGET_BITS * math.prod(pixels.image_shape)
+    return max(_BUDGET, _BUDGET_SHARE * abs(elbo), bits * math.log(2))
 
 
 def psnr(squared_error: float) -> float:

@@ -8,6 +8,7 @@ from cvae_edge.errors import ConfigError
 from cvae_edge.evidence import Evidence
 from cvae_edge.likelihoods import Bernoulli, make_likelihood
 from cvae_edge.noise import standard_normal
+from cvae_edge.preprocess import Pixels
 
 
 @pytest.fixture
@@ -210,4 +211,12 @@ def test_bits_per_dimension_are_given_where_pixels_have_256_levels(images):
     ("value", "budget"), [(-80.0, 0.5), (2500.0, 0.5), (-2500.1, 0.50002), (1e5, 20.0)]
 )
 def test_a_file_may_lose_half_a_nat_or_a_share_of_a_large_elbo(value, budget):
-    assert elbo.loss_budget(value) == pytest.approx(budget)
+    pixels = Pixels((64, 64, 3), binarize="threshold")
+    assert elbo.loss_budget(value, pixels) == pytest.approx(budget)
+
+
+def test_a_file_may_lose_some_bits_of_each_grey_or_colour_value_whatever_the_density():
+    small, large = Pixels((8, 8, 1)), Pixels((64, 64, 3))
+    assert elbo.loss_budget(0.0, small) == 0.5
+    assert elbo.loss_budget(0.0, large) == pytest.approx(0.003 * 64 * 64 * 3 * np.log(2))
+    assert elbo.loss_budget(-1e6, large) == pytest.approx(200.0)

@@ -15,6 +15,7 @@ from cvae_edge.benchmark.plan import Configuration, Request, make_plan
 from cvae_edge.benchmark.results import Results, Row
 from cvae_edge.benchmark.stopwatch import clock_resolution
 from cvae_edge.benchmark.turns import take_turns
+from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import BenchmarkError
 from cvae_edge.interruption import Interruption, interruption
 from cvae_edge.machine import cpu_features, gpus, installed_version, operating_system, processor
@@ -104,7 +105,8 @@ def _row(manifest: Manifest, configuration: Configuration) -> Row:
     if configuration.role == "reconstruct":
         elbo, difference = _pair_elbo(manifest, configuration)
     loss = None if difference is None else 0.0 - difference
-    return Row(configuration, sum(a.size_bytes for a in files), elbo, loss)
+    budget = loss_budget((elbo or 0.0) + (loss or 0.0), manifest.pixels)
+    return Row(configuration, sum(a.size_bytes for a in files), elbo, loss, budget)
 
 
 def _pair_elbo(manifest: Manifest, c: Configuration) -> tuple[float | None, float | None]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from cvae_edge.benchmark.results import Results, Row
-from cvae_edge.elbo import loss_budget
 from cvae_edge.errors import DependencyError
 from cvae_edge.writing import new_file
 
@@ -139,7 +138,7 @@ def _draw_loss(axes: Any, rows: Sequence[Row], style: _Style) -> None:
         axes.set_yscale("symlog", linthresh=0.1)
         marked = [nats for nats in _NATS if nats < 2 * worst]
         axes.set_yticks(marked, [f"{nats:g}" for nats in marked])
-    limit = loss_budget((rows[0].elbo or 0.0) + (rows[0].loss or 0.0))
+    limit = rows[0].budget
     if worst > limit / 2:
         label = f"{limit:.3g} nats, the limit"
         axes.axhline(limit, color="0.3", linewidth=1, linestyle=":", label=label)

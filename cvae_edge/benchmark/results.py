@@ -21,6 +21,7 @@ class Row:
     size_bytes: int
     elbo: float | None  # nats per image, from the manifest, as are sizes
     loss: float | None  # nats of ELBO that the files take from the trained model
+    budget: float  # what they may, ``elbo.loss_budget``
     status: Status = "stopped"
     message: str = ""  # why it failed
     runs_on: str = ""  # the runtime and provider that really ran

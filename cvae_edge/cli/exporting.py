@@ -52,7 +52,8 @@ def export(
     ),
     max_elbo_drop: float | None = typer.Option(
         None,
-        help="Nats a file may lose; by default 0.5, or 0.02% of the ELBO if that is more.",
+        help="Nats that a file may lose. By default 0.5 or, if that is more, 0.02% of the ELBO, or "
+        "0.003 bits for each grey or colour value.",
         rich_help_panel=MODEL,
     ),
     opset: int | None = typer.Option(

@@ -7,6 +7,7 @@ which choose between the ranges.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ _POSTERIOR, _PRIOR = 1, 2  # streams of noise; evaluations draw from stream 0
 _PRIOR_SHARE = 0.4  # draws from the prior for each encoded image
 _BINS = 2048
 _LEVELS = 256
+_LOGITS = {"half a level": math.log(512), "an eighth of a level": math.log(2048)}  # of 256
 
 
 def calibration_set(subject: Subject, samples: int) -> dict[str, Array]:
@@ -53,7 +55,10 @@ def candidates(values: Array, is_logits: bool) -> dict[str, Range]:
     """Return ranges for one activation by the name of the method that gives them.
 
     A logit below the negative of the largest hardly differs from it in probability, so logits also
-    have symmetric ranges, which spend no steps there.
+    have symmetric ranges, which spend no steps there. Black and white of grey or colour images have
+    logits far beyond those that anyone can tell apart, and so many of them that no percentile
+    leaves them out: further ranges end where the image is a part of a grey level from black and
+    from white.
     """
     ranges = {"min-max": _with_zero(values.min(), values.max())}
     for percent in (99.99, 99.9):
@@ -62,6 +67,8 @@ def candidates(values: Array, is_logits: bool) -> dict[str, Range]:
     ranges["entropy"] = entropy_range(values)
     if is_logits:
         ranges |= {f"symmetric {name}": (-high, high) for name, (_, high) in ranges.items()}
+        ends = {name: min(end, float(values.max())) for name, end in _LOGITS.items()}
+        ranges |= {name: (-end, end) for name, end in ends.items()}
     usable = {name: r for name, r in ranges.items() if r[0] < r[1]}
     return usable or {"min-max": (0.0, 1.0)}  # always 0: any range has an integer for that
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from cvae_edge import noise
 from cvae_edge.codec import Codec
+from cvae_edge.elbo import BUDGET_RULE
 from cvae_edge.exporters.build import Exported
 from cvae_edge.exporters.card_details import (
     CardDetails,
@@ -98,8 +99,8 @@ def write_card(folder: Path, manifest: Manifest, rows: Sequence[str], details: C
         "ELBO: of the file with the trained model's other half, less the trained model's, on the "
         "same images and noise. Times: medians for one image on one thread of the machine that "
         "exported. A file that lost more than "
-        f"{report['loss_budget']:.3g} nats was left out; without --max-elbo-drop that is 0.5 nats "
-        "or 0.02% of the ELBO, whichever is larger.",
+        f"{report['loss_budget']:.3g} nats was left out; without --max-elbo-drop that is "
+        f"{BUDGET_RULE}.",
         "",
         artifact_table(manifest.artifacts),
         *(

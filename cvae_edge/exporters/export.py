@@ -91,7 +91,7 @@ def export_bundle(
     builder = Builder(subject, settings)
     elbos = Elbos(subject, settings.held_out)
     drop = settings.max_elbo_drop
-    budget = loss_budget(elbos.trained) if drop is None else drop
+    budget = loss_budget(elbos.trained, subject.dataset.pixels) if drop is None else drop
     tuning = _tune(builder, on_stage, on_step)
     trained_on = None
     if any(entry["tuned"] for entry in tuning):

@@ -6,7 +6,7 @@ rounding inside integer kernels; see ``passes.quantize``. So choosing needs no c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -61,29 +61,26 @@ def plan_integers(
     network = subject.networks[role]
     own = {t.name: inputs[t.name] for t in network.inputs}
     values = observe(network, own)
-    trials = {"none": network}
-    trials |= {f"alpha {alpha:g}": equalize(network, values, alpha) for alpha in _ALPHAS}
-    simulations = {
-        name: _Simulation(
-            subject,
-            role,
-            scheme,
-            trial,
-            lowering,
-            values if trial is network else observe(trial, own),
+    plain = _Simulation(subject, role, scheme, network, lowering, values)
+    # First the logits': most depends on it, and what it costs would hide what all else does.
+    choices = plain.choose_ranges([name for name in plain.choices if name == plain.logits])
+    simulations = {"none": plain}
+    for alpha in _ALPHAS:
+        trial = equalize(network, values, alpha)
+        simulations[f"alpha {alpha:g}"] = _Simulation(
+            subject, role, scheme, trial, lowering, observe(trial, own), choices
         )
-        for name, trial in trials.items()
-    }
     scores = {name: simulation.elbo() for name, simulation in simulations.items()}
     best = max(scores, key=lambda name: scores[name])
-    choices = simulations[best].choose_ranges(scores[best])
-    ranges = simulations[best].ranges()
+    chosen = simulations[best]
+    choices = chosen.choose_ranges(list(chosen.choices))
+    ranges = chosen.ranges()
     steps = {
         output: (ranges[name][1] - ranges[name][0]) / 255
         for output, name in output_names(network).items()
         if name in ranges
     }
-    network = with_own_kernels(lower(mark(trials[best], ranges)[0], lowering))
+    network = with_own_kernels(lower(mark(chosen.network, ranges)[0], lowering))
     return IntegerPlan(network, {"equalization": best, **choices}, steps)
 
 
@@ -98,18 +95,19 @@ class _Simulation:
         network: keras.Model,
         lowering: str,
         values: Mapping[str, Array],
+        choices: Mapping[str, str] | None = None,
     ) -> None:
-        """Take a network and its activations on the calibration set, by name."""
-        logits = output_names(network).get("x_logits")
+        """Take a network, its activations on the calibration set, and ranges to begin with."""
+        self.network = network
+        self.logits = output_names(network).get("x_logits")
         self._candidates = {
-            name: candidates(values[name], is_logits=name == logits)
+            name: candidates(values[name], is_logits=name == self.logits)
             for name in marked(network, scheme)
         }
-        self._chosen = {name: next(iter(c)) for name, c in self._candidates.items()}
-        if logits in self._candidates and "symmetric min-max" in self._candidates[logits]:
-            self._chosen[logits] = "symmetric min-max"  # nearly always the best
-        network, self._marks = mark(network, self.ranges())
-        self._codec = subject.with_half(role, simulate(lower(network, lowering), scheme))
+        first = {name: next(iter(ranges)) for name, ranges in self._candidates.items()}
+        self.choices = {**first, **(choices or {})}
+        marks, self._marks = mark(network, self.ranges())
+        self._codec = subject.with_half(role, simulate(lower(marks, lowering), scheme))
         self._subject = subject
 
     def elbo(self) -> float:
@@ -118,17 +116,18 @@ class _Simulation:
 
     def ranges(self) -> dict[str, Range]:
         """The ranges that are chosen now."""
-        return {name: self._candidates[name][method] for name, method in self._chosen.items()}
+        return {name: self._candidates[name][method] for name, method in self.choices.items()}
 
-    def choose_ranges(self, elbo: float) -> dict[str, str]:
-        """Try every method for each activation in turn; return the best."""
-        for name, ranges in self._candidates.items():
-            for method, candidate in ranges.items():
-                if method == self._chosen[name]:
+    def choose_ranges(self, names: Sequence[str]) -> dict[str, str]:
+        """Try every method for each of these activations in turn; return the best of each."""
+        elbo = self.elbo()
+        for name in names:
+            for method, candidate in self._candidates[name].items():
+                if method == self.choices[name]:
                     continue
                 self._marks[name].set_range(*candidate)
                 trial = self.elbo()
                 if trial > elbo:
-                    elbo, self._chosen[name] = trial, method
+                    elbo, self.choices[name] = trial, method
             self._marks[name].set_range(*self.ranges()[name])
-        return dict(self._chosen)
+        return {name: self.choices[name] for name in names}

@@ -24,7 +24,7 @@ from cvae_edge.training.evaluate import load_run_data, trained_codec
 from cvae_edge.training.run import Run
 
 _CHOOSING_IMAGES = 1000
-_CHOOSING_PIXELS = 1 << 21  # of all images together; where images are large, fewer choose
+_CHOOSING_PIXELS = 1 << 22  # of all images together; where images are large, fewer choose
 _FEWEST_IMAGES = 100
 
 

@@ -36,7 +36,8 @@ from cvae_edge.training import elbo
 from cvae_edge.training.evaluate import as_graph
 from cvae_edge.training.likelihoods import LOG_PROBS
 
-_BATCH, _BATCH_PIXELS = 100, 1 << 19  # images a step, and pixels of all of them; the fewer
+_BATCH, _BATCH_PIXELS = 100, 1 << 17  # images a step, and pixels of all of them; the fewer
+_MIXED = 4  # of so many images one meets the trained decoder, and one the trained encoder
 _RATE, _FINAL_RATE = 5e-4, 0.02  # of a channel's largest weight, along a half cosine; its end
 _REACH = 0.2  # of all steps: of the weights' moving average
 _CHECKS = 4  # on the images that choose, evenly spread; the best of them is kept
@@ -111,7 +112,7 @@ def tune(
         ``why`` where that is false.
     """
     tf.config.experimental.enable_op_determinism()
-    images, batch = len(subject.dataset.train), batch_size(subject)
+    images, batch = len(subject.dataset.train), batch_size(subject.image_shape)
     report: dict[str, Any] = {"epochs": epochs, "tuned": False}
     if images < batch:
         return {**report, "why": f"tuning takes at least {batch} training images, got {images}"}
@@ -137,10 +138,14 @@ def tune(
     return {**report, "after": best, "seconds": round(time.monotonic() - started, 1)}
 
 
-def batch_size(subject: Subject) -> int:
-    """Return how many images a step takes."""
-    h, w, _ = subject.image_shape
-    return min(_BATCH, max(1, _BATCH_PIXELS // (h * w)))
+def batch_size(image_shape: tuple[int, int, int]) -> int:
+    """Return how many images of (height, width, channels) a step takes.
+
+    The larger they are, the fewer there often are, and the more one of them says: an epoch takes as
+    long in small batches, and has more steps.
+    """
+    h, w, _ = image_shape
+    return min(_BATCH, max(_MIXED, _BATCH_PIXELS // (h * w)))
 
 
 def train_on(subject: Subject, epochs: float, on_step: OnStep = lambda done, steps: None) -> Codec:
@@ -197,7 +202,7 @@ def _train(subject: Subject, pair: Pair, steps: int, on_step: OnStep) -> Iterato
 def _batches(subject: Subject) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
     """Yield the images and the noise of one step after the other, without end."""
     images, config = subject.dataset.train.images, subject.run.config.train
-    batch = batch_size(subject)
+    batch = batch_size(subject.image_shape)
     per_epoch = len(images) // batch
     for epoch in count():
         order = noise.permutation(len(images), config.seed, config.epochs + epoch)
@@ -215,9 +220,10 @@ def _make_step(
     variables, trained = pair.variables, subject.networks
     config, density = subject.run.config.train, trained.get("density")
     log_prob, scale = LOG_PROBS[config.likelihood], tf.constant(subject.likelihood.scale)
-    # One image in four meets the trained decoder, and one the trained encoder.
-    mixed = 0 if pair.scheme is None else batch_size(subject) // 4
-    own = batch_size(subject) - mixed
+    # Some images meet the trained decoder, and as many the trained encoder.
+    batch = batch_size(subject.image_shape)
+    mixed = 0 if pair.scheme is None else batch // _MIXED
+    own = batch - mixed
 
     def loss(x: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
         q = _joined((pair.encoder, x[:own]), (trained["encoder"], x[own:]))

@@ -140,7 +140,7 @@ def choose_artifact(
         rule = f"precision must be one of {', '.join(known)}"
         require(precision in known, rule, repr(precision))
         return manifest.find(role, format, precision)
-    good = [a for a in _artifacts(manifest, role, format) if is_acceptable(a)]
+    good = [a for a in _artifacts(manifest, role, format) if is_acceptable(manifest, a)]
     if not good:
         raise BundleError(
             f"{manifest.name} has no {role} for {format} that loses little enough: choose "
@@ -161,24 +161,15 @@ def _by_speed(artifacts: list[Artifact]) -> list[Artifact]:
     return sorted(artifacts, key=lambda a: a.precision != "float32")
 
 
-def is_acceptable(artifact: Artifact) -> bool:
-    """Whether a file may be chosen; see ``loses_little``."""
-    difference = artifact.elbo_difference
-    loss = None if difference is None else -difference
-    return loses_little(artifact.precision, artifact.elbo, loss)
+def is_acceptable(manifest: Manifest, artifact: Artifact) -> bool:
+    """Whether a file may be chosen: what it loses is known, and within the budget.
 
-
-def loses_little(precision: str, elbo: float | None, loss: float | None) -> bool:
-    """Whether a loss is within the budget; one that nobody measured is, in float32 alone.
-
-    Args:
-        precision: of what was measured.
-        elbo: of it, in nats; None: not measured.
-        loss: nats below the trained model's; None: not measured.
+    float32 whose loss nobody measured is taken to lose nothing.
     """
-    if elbo is None or loss is None:
-        return precision == "float32"
-    return loss <= loss_budget(elbo + loss)
+    elbo, difference = artifact.elbo, artifact.elbo_difference
+    if elbo is None or difference is None:
+        return artifact.precision == "float32"
+    return -difference <= loss_budget(elbo - difference, manifest.pixels)
 
 
 def _artifacts(manifest: Manifest, role: str, format: str) -> list[Artifact]:

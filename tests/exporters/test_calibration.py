@@ -46,3 +46,21 @@ def test_entropy_clips_a_lone_outlier() -> None:
 
 def test_an_activation_that_is_always_0_still_has_a_range() -> None:
     assert candidates(np.zeros(10, np.float32), is_logits=False) == {"min-max": (0.0, 1.0)}
+
+
+def test_logits_of_many_white_pixels_get_a_range_that_leaves_them_out() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(0, 2, 20_000), rng.normal(25, 8, 20_000)]).astype("f")
+
+    def error(low: float, high: float) -> float:
+        """Mean square error of the image, in grey levels, of 8 bits from low to high."""
+        step = (high - low) / 255
+        zero = np.rint(-low / step)
+        rounded = (np.clip(np.rint(values / step) + zero, 0, 255) - zero) * step
+        image = [1 / (1 + np.exp(-np.float64(v))) for v in (values, rounded)]
+        return float(np.square(255 * (image[0] - image[1])).mean())
+
+    errors = {name: error(*r) for name, r in candidates(values, is_logits=True).items()}
+    assert errors["min-max"] > 5
+    assert min(errors.values()) < 0.3
+    assert min(errors, key=lambda name: errors[name]) in ("half a level", "an eighth of a level")

@@ -24,7 +24,7 @@ from cvae_edge.exporters.passes.quantize import (
     with_own_kernels,
 )
 from cvae_edge.exporters.subject import Subject, load_subject
-from cvae_edge.exporters.tune import Pair, RelativeAdam, train_on, tune
+from cvae_edge.exporters.tune import Pair, RelativeAdam, batch_size, train_on, tune
 from cvae_edge.training import elbo
 from cvae_edge.training.run import Run
 
@@ -144,6 +144,15 @@ def test_tuning_that_goes_wrong_changes_nothing(
     assert why in report["why"]
     for old, new in zip(before, values(pair), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    ("shape", "images"), [((28, 28, 1), 100), ((64, 64, 3), 32), ((512, 512, 3), 4)]
+)
+def test_a_step_takes_fewer_images_where_they_are_large(
+    shape: tuple[int, int, int], images: int
+) -> None:
+    assert batch_size(shape) == images
 
 
 def test_fewer_images_than_a_batch_are_not_tuned_on(subject: Subject, pair: Pair) -> None:

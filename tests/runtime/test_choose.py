@@ -110,7 +110,7 @@ def test_the_budget_grows_with_the_data(manifest):
     )
     large = manifest._replace(artifacts=entries)
     assert choose_artifact(large, "decoder", "tflite", "float32").precision == "float32"
-    chosen = choose.is_acceptable(large.find("decoder", "tflite", "int8"))
+    chosen = choose.is_acceptable(large, large.find("decoder", "tflite", "int8"))
     assert chosen  # 0.02% of 5,000 nats is 1
 
 
