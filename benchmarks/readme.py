@@ -50,7 +50,7 @@ def results(names: Sequence[str]) -> list[Results]:
     return found[max(found)]
 
 
-def front(lowering: Results, samples: Results) -> str:
+def front(quantization: Results, lowering: Results, samples: Results) -> str:
     """What the README shows first."""
     times: dict[tuple[str, str], float] = {}
     for row in lowering["rows"]:
@@ -59,12 +59,17 @@ def front(lowering: Results, samples: Results) -> str:
     rows = []
     for precision in ("float32", "dynamic_range", "int8"):
         ours, own = times[precision, "polyphase"], times[precision, "tools' own"]
-        words = f"decoder, TFLite {precision.replace('_', ' ')}, microseconds an image"
+        words = f"decoder in {precision.replace('_', ' ')}, microseconds an image"
         rows.append([words, f"{ours:.0f}", f"{own:,.0f}"])
+    tflite = {q["quantizer"]: q for q in quantization["quantizers"] if q["format"] == "tflite"}
+    pairs = [tflite[name] for name in ("this package, int8", "converter, post-training int8")]
+    rows.append(["int8 pair, nats gained", *(f"{-p['loss_nats']['pair']:+.2f}" for p in pairs)])
+    rows.append(["int8 pair, kB", *(f"{p['bytes'] / 1e3:.0f}" for p in pairs)])
     judged = samples["judged"]
     shares = (f"{judged[prior]['sure']:.0%}" for prior in ("flow", "standard"))
-    rows.append(["samples of which a classifier is 90% sure", *shares])
-    return record.markdown_table(("MNIST model", "cvae_edge", "TensorFlow's own export"), rows)
+    rows.append(["samples of which a classifier is at least 90% sure", *shares])
+    columns = ("MNIST model, TFLite, one thread", "cvae_edge", "TensorFlow's converter")
+    return record.markdown_table(columns, rows)
 
 
 def model(recipe_fast: Results, recipe_seed: Results) -> str:
