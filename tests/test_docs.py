@@ -44,6 +44,11 @@ def monitored() -> dict[str, Any]:
     return {"images": blobs(3, seed=1)}
 
 
+def on_a_pi() -> dict[str, Any]:
+    shutil.copytree(DATA / "tiny", "mnist")
+    return {}
+
+
 def trained_elsewhere() -> dict[str, Any]:
     keras = pytest.importorskip("keras")
     Path("photos").mkdir()
@@ -65,6 +70,7 @@ def with_tensorflow() -> dict[str, Any]:
 # What a page's examples begin with, where that is more than nothing.
 PREPARED = {
     "cvae_edge/monitor/README.md": monitored,
+    "export/raspberry_pi.md": on_a_pi,
     "cvae_edge/training/README.md": trained_elsewhere,
     "cvae_edge/ARCHITECTURE.md": with_tensorflow,
 }
