@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -205,12 +205,14 @@ def read(
 
 
 @contextmanager
-def streaming(what: str, sources: list[str], pixels: Pixels, resize: bool) -> Iterator[ImageStream]:
-    """Give images some at a time, with a bar and without those that are broken."""
+def streaming(
+    what: str, sources: list[str], pixels: Pixels, resize: bool, done: Iterable[str] = ()
+) -> Iterator[ImageStream]:
+    """Give images some at a time, with a bar and without those that are broken or done."""
     from cvae_edge.runtime.inputs import ImageStream
 
     with counter(what) as count:
-        yield ImageStream(sources, pixels, resize, count, skip_broken=True)
+        yield ImageStream(sources, pixels, resize, count, skip_broken=True, done=done)
 
 
 @contextmanager

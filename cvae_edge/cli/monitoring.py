@@ -62,6 +62,12 @@ def score(
     out: str = typer.Option(
         "-", help="A .csv file to write, or - for stdout.", rich_help_panel=OUTPUT
     ),
+    resume: bool = typer.Option(
+        False,
+        "--resume",
+        help="Append rows to --out as they come, after those of a command that was stopped.",
+        rich_help_panel=OUTPUT,
+    ),
     resize: bool = RESIZE,
     prior: str = PRIOR,
     json: bool = JSON,
@@ -75,7 +81,7 @@ def score(
     import numpy as np
 
     from cvae_edge.fitting import Fitted
-    from cvae_edge.runtime.score_table import write_scores
+    from cvae_edge.runtime.score_table import Begun, append_scores, write_scores
     from cvae_edge.runtime.scores import fit_threshold, judge_stream, score_images
 
     require(
@@ -88,6 +94,12 @@ def score(
         "--heatmaps show the monitor's verdicts: give no --threshold or --percentile with it",
         heatmaps,
     )
+    require(
+        not resume or (out.endswith(".csv") and not json),
+        "--resume appends rows to a .csv: give --out NAME.csv, and no --json",
+        f"--out {out}" + (" --json" if json else ""),
+    )
+    begun = Begun(Path(out)) if resume else None
     pixels = model.manifest.pixels
     if reference is not None and percentile is not None:
         with streaming("scoring the reference", [reference], pixels, resize) as stream:
@@ -96,15 +108,21 @@ def score(
     monitored = heatmaps is not None or (threshold is None and model.manifest.monitor is not None)
     if monitored:
         pixels = pixels._replace(image_shape=model.monitor.settings.image_shape)
-    with streaming("scoring", images, pixels, resize) as stream:
+    done = () if begun is None else begun.names()
+    with streaming("scoring", images, pixels, resize, done) as stream:
         if monitored:
             chunks = judge_stream(model, stream, samples, seed, heatmaps, with_boxes=json)
         else:
             chunks = (score_images(model, named, samples, seed, threshold) for named in stream)
-        csv = None if json and out == "-" else out
-        scores = write_scores(csv, chunks, stream.inputs(), keep_rows=json)
+        if begun is not None:
+            scores = append_scores(begun, stream.skipped, chunks)
+        else:
+            csv = None if json and out == "-" else out
+            scores = write_scores(csv, chunks, stream.inputs(), keep_rows=json)
     if json:
         print_json(scores.to_dict())
+    elif not scores.unit:
+        say(f"{out} has a row for each of these images already.")
     else:
         what = "1 is the monitor's threshold; bounds" if monitored else "Scores"
         say(f"{what} are in {scores.unit}.", err=out == "-")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from cvae_edge.fitting import is_bright, listed, warn_of_blanks, warn_of_masks
 from cvae_edge.image_files import require_few_broken
 from cvae_edge.preprocess import Pixels, to_float
 from cvae_edge.runtime.arguments import as_latents
-from cvae_edge.runtime.pieces import Images, PieceReader, pick_array
+from cvae_edge.runtime.pieces import Images, Piece, PieceReader, pick_array
 from cvae_edge.runtime.sources import Sources, open_source
 
 _CHUNK, _CHUNK_BYTES = 512, 1 << 25  # images, and bytes of them as float32, that are run together
@@ -59,6 +60,7 @@ class ImageStream:
         on_file: Callable[[int, int | None], None] = lambda done, total: None,
         skip_broken: bool = False,
         chunk: int = _CHUNK,
+        done: Iterable[str] = (),
     ) -> None:
         """Look which files there are.
 
@@ -71,14 +73,18 @@ class ImageStream:
             on_file: called after each file with the files read and their total; None: not known.
             skip_broken: go on where up to 5% of the image files cannot be read.
             chunk: images in a chunk, at most; fewer if they are large.
+            done: names of the first images, which are left out. ``skipped`` says how many that
+                are: where they end within a part of an array that is read at once, up to it.
 
         Raises:
-            DataError: a source is not there, or holds no images.
+            DataError: a source is not there, or holds no images; or ``done`` are not the first.
         """
         most = max(1, min(chunk, _CHUNK_BYTES // (4 * math.prod(pixels.image_shape))))
         self._sources, self._reader = Sources(sources), PieceReader(pixels, resize, most)
         self._pixels, self._on_file, self._skip_broken = pixels, on_file, skip_broken
         self._most, self._total = most, self._sources.count()
+        self.skipped = self._skipped_pieces = self._skipped_files = 0
+        self._skip(iter(done))
 
     def inputs(self) -> Iterator[str]:
         """Give the names of the files on the disk that are read."""
@@ -89,8 +95,28 @@ class ImageStream:
         for piece in self._reader.cut(self._sources.files()):
             yield from (f"{piece.file.path}{number}" for number in piece.numbers)
 
+    def _skip(self, done: Iterator[str]) -> None:
+        for piece in self._reader.cut(self._sources.files()):
+            names = list(islice(done, len(piece.names)))
+            expected = piece.names[: len(names)]
+            if names != expected:
+                other = next((a, b) for a, b in zip(names, expected, strict=True) if a != b)
+                raise DataError(f"the images must be those of the first time: {other[0]} was "
+                                f"where {other[1]} is now")  # fmt: skip
+            if len(names) < len(piece.names):
+                return
+            self.skipped += len(names)
+            self._skipped_pieces += 1
+            self._skipped_files += piece.is_last
+        if (more := next(done, None)) is not None:
+            raise DataError(f"the images must be those of the first time: {more} is missing now")
+
+    def _pieces(self) -> Iterator[Piece]:
+        """Give the pieces that are not left out."""
+        return islice(self._reader.cut(self._sources.files()), self._skipped_pieces, None)
+
     def __iter__(self) -> Iterator[NamedImages]:
-        """Give chunks of images; in each is at least one that is not broken.
+        """Give chunks of images; in each is at least one that is not broken. None if all are done.
 
         Warns:
             DataWarning: after the last file: an image was skipped; and see ``fit_images`` and
@@ -100,11 +126,10 @@ class ImageStream:
             DataError: something cannot be read, or is not what the model takes.
         """
         chunk: list[Images] = []
-        n = done = 0
+        n, done = 0, self._skipped_files
         notes = _Notes(self._pixels)
         strict = self._total == 1 or not self._skip_broken
-        masks, pieces = self._are_masks(), self._reader.cut(self._sources.files())
-        for read in self._reader.read(pieces, masks, strict):
+        for read in self._reader.read(self._pieces(), self._are_masks(), strict):
             more = 0 if read.images is None else len(read.images)
             if n and more and n + more > self._most:
                 yield _named(chunk)
@@ -119,7 +144,8 @@ class ImageStream:
                 self._on_file(done, self._total)
         require_few_broken(notes.broken, done)
         notes.warn()
-        yield _named(chunk)
+        if chunk:
+            yield _named(chunk)
 
     def _are_masks(self) -> bool:
         """Whether all images together are masks: usually the first one tells that they are not."""
@@ -178,7 +204,7 @@ def _named(chunk: Sequence[Images]) -> NamedImages:
     for read in chunk:
         if read.images is None:
             broken[len(names)] = read.error
-        names += [f"{read.piece.file.name}{number}" for number in read.piece.numbers]
+        names += read.piece.names
     return NamedImages(names, _joined([r.images for r in chunk if r.images is not None]), broken)
 
 

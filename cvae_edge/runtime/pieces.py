@@ -34,6 +34,11 @@ class Piece(NamedTuple):
     is_last: bool = True  # of its file
 
     @property
+    def names(self) -> list[str]:
+        """What to call its images."""
+        return [f"{self.file.name}{number}" for number in self.numbers]
+
+    @property
     def numbers(self) -> list[str]:
         """What comes after the file's name, an image."""
         return [""] if self.rows is None else [f"[{i}]" for i in _range(self.rows)]

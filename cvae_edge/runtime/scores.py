@@ -180,7 +180,7 @@ def judge_stream(
     names = [] if heatmaps is None else output_names(list(stream.paths()))
     pictures = [Path(heatmaps or "", f"{name}.png") for name in names]
     require_apart(pictures, stream.inputs())
-    row = 0
+    row = stream.skipped
     for named in stream:
         end = row + len(named.names)
         yield judge_images(model, named, samples, seed, pictures[row:end], with_boxes)
