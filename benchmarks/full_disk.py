@@ -215,6 +215,13 @@ def make_inputs(disk: Disk) -> None:
         sys.exit("the networks could not be saved")
 
 
+def keep(found: dict[str, dict[str, str]]) -> None:
+    columns = ("command", *(f"{share:.0%} of the room" for share in SHARES))
+    rows = [(name, *found[name].values()) for name in COMMANDS if name in found]
+    text = record.markdown_table(columns, rows)
+    record.write("full_disk", {"commands": found}, "Commands on a full disk", text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", nargs="+", choices=COMMANDS, default=list(COMMANDS))
@@ -235,11 +242,9 @@ def main() -> None:
                     f"{share:.0%}": try_once(disk, command, undisturbed, share) for share in SHARES
                 }
                 print(name, found[name], flush=True)
+                keep(found)
         finally:
             subprocess.run(["umount", disk.out], check=True)
-    columns = ("command", *(f"{share:.0%} of the room" for share in SHARES))
-    text = record.markdown_table(columns, [(name, *f.values()) for name, f in found.items()])
-    record.write("full_disk", {"commands": found}, "Commands on a full disk", text)
     wrong = {fault for name in arguments.only for fault in found[name].values()}
     if wrong - {"right", "it needed less"}:
         sys.exit(1)

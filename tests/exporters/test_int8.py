@@ -28,6 +28,8 @@ def test_the_best_of_all_that_was_tried_is_taken(
     scheme = Scheme(conv_levels=127)
     plan = make_plan(subject, "decoder", scheme, "polyphase", calibration_set(subject, 100))
     assert len(set(tried)) > 5
+    first, second = tried[:2]  # without equalization, and with it
+    assert plan.choices["equalization"] == ("none" if first > second else "alpha 0.5")
     chosen = subject.with_half("decoder", simulate(plan.network, scheme))
     assert measure(subject, chosen) == pytest.approx(max(tried), abs=1e-4)
     assert max(tried) > min(tried) + 0.01

@@ -32,6 +32,9 @@ def test_a_run_comes_back_as_it_was_made(tiny_config, vae, tmp_path):
     assert run.config == tiny_config
     assert run.summary is None
     assert run.history() == []
+    assert run.data() == tiny_config.data
+    assert run.data("elsewhere").source == "elsewhere"
+    assert json.loads((run.folder / "data.json").read_text())["path"] == tiny_config.data.source
 
 
 def test_create_refuses_what_is_there_and_leaves_it(tiny_config, vae, tmp_path):
@@ -131,9 +134,10 @@ def test_summary_marks_the_end(tiny_config, vae, tmp_path):
 def test_a_likelihood_is_kept_with_the_weights_it_belongs_to(tiny_config, vae, tmp_path):
     train = dataclasses.replace(tiny_config.train, likelihood="gaussian")
     run = begun(tmp_path, dataclasses.replace(tiny_config, train=train), vae)
-    run.save_weights(vae.weights(), make_likelihood("gaussian", [0.125]))
+    kept = {name: value + 1 for name, value in vae.weights().items()}
+    run.save_weights(kept, make_likelihood("gaussian", [0.125]))
     run.finish({})
     again = Run.open(tmp_path)
     assert again.likelihood() == make_likelihood("gaussian", [0.125])
-    first, second = vae.weights(), again.vae().weights()
-    assert all(np.array_equal(first[name], second[name]) for name in first)
+    weights = again.vae().weights()
+    assert all(np.array_equal(kept[name], weights[name]) for name in kept)
