@@ -1,11 +1,12 @@
 """The device side in an arm64 userland: every file against its golden values, and the device tests.
 
-    python benchmarks/arm64.py USERLAND [BUNDLE ...] [--tests PATH ...]
+    python benchmarks/arm64.py USERLAND [BUNDLE ...] [--tests PATH ...] [--tests-only]
 
 USERLAND is a folder for a Debian of arm64, made where it is missing; qemu-user runs its programs.
 The base install with LiteRT, without TensorFlow, goes into an environment in it, from wheels for
 aarch64; then `cvae-edge verify` runs on the model that ships and on each BUNDLE, and the tests at
-each PATH, by default all that need no TensorFlow. Needs root and, on Debian: apt install mmdebstrap
+each PATH, by default all that need no TensorFlow; with --tests-only they run in the environment
+that is there, and other figures are kept. Needs root and, on Debian: apt install mmdebstrap
 arch-test qemu-user-static. Results go to benchmarks/results/MACHINE/arm64.json and .md, where
 MACHINE is the one that emulates.
 """
@@ -32,7 +33,8 @@ WHEELS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aar
 TESTERS = ("pytest", "hypothesis", "scipy")
 PATH = "/venv/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-# In a mount namespace of its own, so that nothing stays mounted.
+# In a mount namespace of its own, so that nothing stays mounted. There is no /sys: it would have
+# this machine's processors, and onnxruntime, which looks for Arm's there, crashes.
 CHROOT = 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" && exec chroot "$0" "$@"'
 
 
@@ -90,23 +92,21 @@ def verified(folder: Path, bundle: Path) -> list[dict[str, Any]]:
     return list(json.loads(said.stdout))
 
 
-def tested(folder: Path, paths: list[str]) -> dict[str, Any]:
+def tested(folder: Path, path: str) -> dict[str, Any]:
     """Return how the tests end, in a copy without the package: what runs is what is installed."""
     place = folder / "checkout"
     shutil.rmtree(place, ignore_errors=True)
     left_out = shutil.ignore_patterns("node_modules", "__pycache__")
     shutil.copytree(ROOT / "tests", place / "tests", ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", place)
-    done = inside(folder, f"cd /checkout && pytest -q {' '.join(paths)}")
+    done = inside(folder, f"cd /checkout && pytest -q {path}")
     lines = done.stdout.strip().splitlines() or [done.stderr]
     print(*lines[-40:], sep="\n", flush=True)
     counts = re.findall(r"(\d+) (passed|failed|skipped|error)", lines[-1])
-    wrong = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
-    return {
-        "paths": paths,
-        "counts": {word: int(count) for count, word in counts},
-        "wrong": [line.split()[1] for line in wrong],
-    }
+    wrong = [line.split()[1] for line in lines if line.startswith(("FAILED", "ERROR"))]
+    if not counts:  # it crashed
+        wrong.append(f"exit status {done.returncode}")
+    return {"counts": {word: int(count) for count, word in counts}, "wrong": wrong}
 
 
 def report(figures: dict[str, Any]) -> str:
@@ -118,11 +118,25 @@ def report(figures: dict[str, Any]) -> str:
         for check in checks
     ]
     text += record.markdown_table(("bundle", "file", "verify", "difference, tolerance"), rows)
-    for part in figures["tested"]:
-        counts = ", ".join(f"{n} {word}" for word, n in part["counts"].items())
-        wrong = f" ({', '.join(part['wrong'])})" if part["wrong"] else ""
-        text += f"\n`pytest {' '.join(part['paths'])}`: {counts}{wrong}.\n"
+    for path, found in figures["tested"].items():
+        counts = ", ".join(f"{n} {word}" for word, n in found["counts"].items()) or "crashed"
+        wrong = f" ({', '.join(found['wrong'])})" if found["wrong"] else ""
+        text += f"\n`pytest {path}`: {counts}{wrong}.\n"
     return text
+
+
+def prepared(folder: Path, bundles: list[Path]) -> dict[str, Any]:
+    """Make what is needed, and verify the bundles."""
+    make_userland(folder)
+    version = subprocess.run(["qemu-aarch64-static", "--version"], capture_output=True, text=True)
+    packages = install(folder)
+    return {
+        "emulator": version.stdout.split(" (")[0],
+        "system": shown(folder, "uname -m; python --version").strip().replace("\n", ", "),
+        "packages": [p for p in packages if p.startswith(("numpy", "onnxruntime", "ai-edge"))],
+        "verified": {b.resolve().name: verified(folder, b) for b in bundles},
+        "tested": {},
+    }
 
 
 def main() -> None:
@@ -130,24 +144,18 @@ def main() -> None:
     parser.add_argument("userland", type=Path)
     parser.add_argument("bundles", type=Path, nargs="*")
     parser.add_argument("--tests", nargs="+", default=["tests"], metavar="PATH")
+    parser.add_argument("--tests-only", action="store_true")
     options = parser.parse_args()
     folder = options.userland.resolve()
     register()
-    make_userland(folder)
-    version = subprocess.run(["qemu-aarch64-static", "--version"], capture_output=True, text=True)
-    packages = install(folder)
-    figures: dict[str, Any] = {
-        "emulator": version.stdout.split(" (")[0],
-        "system": shown(folder, "uname -m; python --version").strip().replace("\n", ", "),
-        "packages": [p for p in packages if p.startswith(("numpy", "onnxruntime", "ai-edge"))],
-        "verified": {},
-        "tested": [],
-    }
-    for bundle in (ROOT / "export" / "reference", *options.bundles):
-        figures["verified"][bundle.resolve().name] = verified(folder, bundle)
-        record.write("arm64", figures, "On an emulated arm64", report(figures))
+    if options.tests_only:
+        kept = record.kept("arm64")
+        figures = {k: v for k, v in kept.items() if k not in ("date", "machine")}
+    else:
+        figures = prepared(folder, [ROOT / "export" / "reference", *options.bundles])
+    record.write("arm64", figures, "On an emulated arm64", report(figures))
     for path in options.tests:
-        figures["tested"].append(tested(folder, [path]))
+        figures["tested"][path] = tested(folder, path)
         record.write("arm64", figures, "On an emulated arm64", report(figures))
 
 

@@ -14,7 +14,10 @@ from cvae_edge.runtime.verify import read_golden
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS = ROOT / "benchmarks"
-pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only a checkout has benchmarks")
+pytestmark = [
+    pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="only a checkout has benchmarks"),
+    pytest.mark.skipif(not shutil.which("taskset"), reason="engines are put on one core, on Linux"),
+]
 TINY = ROOT / "tests" / "data" / "tiny"
 HERE = (sys.executable, str(BENCHMARKS / "targets_python.py"))
 
