@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cvae_edge.exporters.calibration import calibration_set
-from cvae_edge.exporters.int8 import make_plan, simulate
+from cvae_edge.exporters.int8 import plan_integers, simulate
 from cvae_edge.exporters.passes.quantize import Scheme
 from cvae_edge.exporters.subject import Subject, load_subject
 from cvae_edge.training.run import Run
@@ -26,7 +26,7 @@ def test_the_best_of_all_that_was_tried_is_taken(
     monkeypatch.setattr(Subject, "choosing_elbo", remember)
     monkeypatch.setattr("cvae_edge.exporters.int8._ALPHAS", (0.5,))
     scheme = Scheme(conv_levels=127)
-    plan = make_plan(subject, "decoder", scheme, "polyphase", calibration_set(subject, 100))
+    plan = plan_integers(subject, "decoder", scheme, "polyphase", calibration_set(subject, 100))
     assert len(set(tried)) > 5
     first, second = tried[:2]  # without equalization, and with it
     assert plan.choices["equalization"] == ("none" if first > second else "alpha 0.5")

@@ -168,8 +168,9 @@ def test_a_bundle_with_a_monitor_is_shown_without_it(run_cli, tmp_path, bundle):
     np.testing.assert_array_equal(shown.generate(2), EdgeCVAE.load(bundle).generate(2))
 
 
-def test_the_readme_names_the_version_that_is_pinned():
-    readme = Path(__file__).parents[2] / "README.md"
-    if not readme.is_file():
-        pytest.skip("only a checkout has the README")
-    assert f"`{onnxruntime_web.pinned().command}`" in readme.read_text()
+@pytest.mark.parametrize("page", ["README.md", "own_images.ipynb"])
+def test_the_pages_name_the_version_that_is_pinned(page):
+    path = Path(__file__).parents[2] / "export" / page
+    if not path.is_file():
+        pytest.skip("only a checkout has the pages")
+    assert f"onnxruntime-web@{onnxruntime_web.pinned().version}" in path.read_text()
