@@ -82,10 +82,11 @@ def started(command: Sequence[str]) -> Iterator[Worker]:
         process = subprocess.Popen(
             (*one_core, *command), stdin=pipe, stdout=pipe, stderr=noise, text=True
         )
+        end = time.monotonic() + LIMIT  # before the timer's: what it killed is past this
         timer = threading.Timer(LIMIT, process.kill)
         timer.start()
         try:
-            yield Worker(process, noise, time.monotonic() + LIMIT)
+            yield Worker(process, noise, end)
         finally:
             timer.cancel()
             process.kill()
