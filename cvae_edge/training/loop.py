@@ -98,9 +98,12 @@ class Loop:
             **({"averages": self._state.averages} if self._state.averages else {}),
         )
         # Every worker reads the chief's checkpoints; only the chief writes.
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(run.checkpoints), max_to_keep=_KEPT_CHECKPOINTS
-        )
+        try:
+            self._manager = tf.train.CheckpointManager(
+                self._checkpoint, str(run.checkpoints), max_to_keep=_KEPT_CHECKPOINTS
+            )
+        except (tf.errors.OpError, ValueError) as error:
+            raise RunError(f"{run.checkpoints} is damaged: {error}") from error
 
     def fit(
         self,
@@ -203,6 +206,8 @@ class Loop:
                 self._checkpoint.restore(latest).assert_consumed()
             except (tf.errors.OpError, ValueError, LookupError, AssertionError) as error:
                 raise RunError(f"{self._run.checkpoints} is damaged: {error}") from error
+        elif self._is_chief and any(self._run.checkpoints.glob("*.index")):
+            raise RunError(f"{self._run.checkpoints} is damaged: its file checkpoint names none")
         else:
             self._save(0, np.zeros(3), 0.0)  # the first weights may be a caller's own
         if self._is_chief:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
 import warnings
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ from numpy.typing import NDArray
 from cvae_edge.config import DataConfig, ModelConfig, TrainConfig
 from cvae_edge.errors import ConfigError, RunError, RunWarning
 from cvae_edge.likelihoods import Likelihood
-from cvae_edge.regular_files import open_regular
+from cvae_edge.regular_files import read_regular
 from cvae_edge.training.run_folder import (
     CHECKPOINTS,
     CONFIG,
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 2
 _ARCHITECTURE = "architecture.json"
 _WEIGHTS = "best.weights.npz"
+_HISTORY = "history.csv"
 COLUMNS = (
     "epoch",
     "step",
@@ -190,29 +190,33 @@ class Run:
 
     def history(self) -> list[dict[str, float]]:
         """Return the epochs so far; a missing value (no validation images) is NaN."""
-        path = self.folder / "history.csv"
-        if not path.exists():
-            return []
         try:
-            with open_regular(path, MAX_TEXT) as file, io.TextIOWrapper(file, newline="") as text:
-                return [
-                    {name: float(row[name] or "nan") for name in COLUMNS}
-                    for row in csv.DictReader(text)
-                ]
-        except (OSError, csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"{path} is damaged: {error!r}") from error
+            return [
+                {name: float(row[name] or "nan") for name in COLUMNS}
+                for row in csv.DictReader(self._history_lines())
+            ]
+        except (csv.Error, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"{self.folder / _HISTORY} is damaged: {error!r}") from error
 
     def start_history(self, epochs: int) -> None:
         """Keep the first ``epochs`` rows, which a checkpoint has, and drop what came after."""
-        path = self.folder / "history.csv"
-        lines = path.read_text().splitlines()[1 : 1 + epochs] if path.exists() else []
-        write_text(self.folder / "history.csv", "\n".join([",".join(COLUMNS), *lines]) + "\n")
+        rows = self._history_lines()[1 : 1 + epochs]
+        write_text(self.folder / _HISTORY, "\n".join([",".join(COLUMNS), *rows]) + "\n")
 
     def append_history(self, row: Mapping[str, float]) -> None:
         """Append one epoch and have it on the disk when this returns."""
-        line = ",".join(str(row[name]) for name in COLUMNS)
-        path = self.folder / "history.csv"
-        write_text(path, f"{path.read_text()}{line}\n")
+        lines = [*self._history_lines(), ",".join(str(row[name]) for name in COLUMNS)]
+        write_text(self.folder / _HISTORY, "\n".join(lines) + "\n")
+
+    def _history_lines(self) -> list[str]:
+        """Return the lines of history.csv, that of its columns first; none if it is not there."""
+        path = self.folder / _HISTORY
+        if not path.exists():
+            return []
+        try:
+            return read_regular(path, MAX_TEXT).decode().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
 
     def save_weights(
         self,

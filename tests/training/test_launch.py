@@ -272,6 +272,21 @@ def test_a_damaged_checkpoint_is_named(finished, tiny_config, tmp_path):
         train(run.folder, tiny_config, resume=True)
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"nonsense", b'model_checkpoint_path: "\xff"']
+)
+def test_a_damaged_list_of_checkpoints_is_named_and_nothing_begins_anew(
+    finished, tiny_config, tmp_path, content
+):
+    shutil.copytree(finished.folder, tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
+    (tmp_path / "run" / "checkpoints" / "checkpoint").write_bytes(content)
+    before = (tmp_path / "run" / "history.csv").read_bytes()
+    with pytest.raises(RunError, match="checkpoints is damaged"):
+        train(tmp_path / "run", tiny_config, resume=True)
+    assert (tmp_path / "run" / "history.csv").read_bytes() == before
+
+
 def test_divergence_stops_with_epoch_and_step_and_keeps_the_weights(tiny_config, tmp_path):
     wild = dataclasses.replace(tiny_config.train, learning_rate=1e12)
     with pytest.raises(TrainingError, match=r"epoch 1, step \d+: try a lower --learning-rate than"):

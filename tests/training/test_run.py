@@ -109,6 +109,18 @@ def test_history_keeps_what_the_checkpoint_has_and_goes_on(tiny_config, vae, tmp
     assert np.isnan(run.history()[2]["validation_elbo"])
 
 
+def test_a_damaged_history_is_named(tiny_config, vae, tmp_path):
+    run = begun(tmp_path, tiny_config, vae)
+    for content in (b"\xff\xfe", b"epoch,step\n1,2\n"):
+        (tmp_path / "history.csv").write_bytes(content)
+        with pytest.raises(RunError, match=r"history\.csv is damaged"):
+            run.history()
+    (tmp_path / "history.csv").write_bytes(b"\xff\xfe")
+    for use in (lambda: run.start_history(1), lambda: run.append_history(row(1))):
+        with pytest.raises(RunError, match=r"history\.csv is damaged"):
+            use()
+
+
 def test_weights_that_are_nan_or_cut_short_are_refused(tiny_config, vae, tmp_path):
     run = begun(tmp_path, tiny_config, vae)
     with pytest.raises(RunError, match="no weights yet"):
