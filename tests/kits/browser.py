@@ -75,5 +75,7 @@ def served(folder: Path) -> Iterator[int]:
     handler = functools.partial(_Quiet, directory=str(folder))
     with _Server(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_port
-        server.shutdown()
+        try:
+            yield server.server_port
+        finally:  # or its thread would ask a closed socket again and again
+            server.shutdown()

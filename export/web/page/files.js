@@ -12,9 +12,10 @@ export class Files {
     body.addEventListener("change", ({ target }) => onChoose(target.value));
   }
 
-  /** List what a manifest has in ONNX. */
+  /** List a manifest's encoders and decoders in ONNX: a prior may have precisions of its own. */
   show({ artifacts }, chosen) {
-    const there = artifacts.filter(({ format }) => format === "onnx");
+    const halves = ["encoder", "decoder"];
+    const there = artifacts.filter(({ format, role }) => format === "onnx" && halves.includes(role));
     this.precisions = [...new Set(there.map(({ precision }) => precision))];
     this.body.replaceChildren(
       ...this.precisions.map((precision) => {

@@ -16,7 +16,7 @@ from cvae_edge.exporters.passes.lower import LOWERINGS, lower
 from cvae_edge.exporters.passes.normalize import normalize
 from cvae_edge.exporters.passes.taps import Axis, window
 
-LAYERS = 300
+LAYERS = 200
 
 
 def random_model(seed: int) -> keras.Model | None:
