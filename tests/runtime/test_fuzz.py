@@ -154,7 +154,8 @@ def test_a_damaged_onnx_file_with_a_right_hash_is_run_or_refused(tiny, name):
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    counts = json.loads(done.stdout)  # and nothing else on standard output
+    # The last line: the oldest releases of onnxruntime print that they try a file once more.
+    counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["cases"] == 1000
     assert 100 < counts["refused"] < 900
 
