@@ -14,6 +14,7 @@ from typing import Any
 
 from cvae_edge.bundle import Bundle, new_bundle
 from cvae_edge.errors import BundleError, CvaeEdgeError, DependencyError
+from cvae_edge.regular_files import read_regular
 from cvae_edge.writing import write_bytes
 
 
@@ -52,8 +53,13 @@ def pull_bundle(repository: str, out: Path, *, revision: str | None = None) -> B
     """
     hub = _import_hub()
     with tempfile.TemporaryDirectory() as cache, _refusals(repository):
-        fetched = hub.snapshot_download(repository, revision=revision, local_dir=cache)
-        contents = list(Bundle.open(Path(fetched)).contents())
+
+        def read(name: str, most: int) -> bytes:
+            path = hub.hf_hub_download(repository, name, revision=revision, local_dir=cache)
+            return read_regular(Path(path), most)
+
+        # What else lies in the repository is not fetched.
+        contents = list(Bundle.from_reader(read, repository).contents())
     with new_bundle(out) as folder:
         for name, content in contents:
             write_bytes(folder / name, content)

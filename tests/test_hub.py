@@ -25,6 +25,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     files: dict[str, bytes]
     tokens: list[str]
+    asked: list[str]  # names of files
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -48,7 +49,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
-        if found := re.fullmatch(rf"/me/tiny/resolve/{COMMIT}/(.+)", path):
+        if found := re.fullmatch(rf"/me/tiny/resolve/(?:main|{COMMIT})/(.+)", path):
+            self.asked.append(found[1])
             content = self.files[found[1]]
             self._reply(content, ETag=f'"{found[1]}"', **{"X-Repo-Commit": COMMIT})
         elif path.startswith("/api/models/me/tiny/tree/"):
@@ -82,7 +84,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[type[Hub]]:
-    Hub.files, Hub.tokens = {}, []
+    Hub.files, Hub.tokens, Hub.asked = {}, [], []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     from huggingface_hub import constants
@@ -124,6 +126,7 @@ def test_what_else_lies_in_a_repository_is_left_there(hub, run_cli, tmp_path):
     hub.files["run_me.py"] = b"print('hello')"
     assert run_cli("pull", "me/tiny", "--out", tmp_path / "pulled").code == 0
     assert not (tmp_path / "pulled" / "run_me.py").exists()
+    assert "run_me.py" not in hub.asked
 
 
 @pytest.mark.parametrize("repository", ["me/missing", "me/a b", ""])
