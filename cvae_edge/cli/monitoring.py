@@ -115,7 +115,7 @@ def score(
         else:
             chunks = (score_images(model, named, samples, seed, threshold) for named in stream)
         if begun is not None:
-            scores = append_scores(begun, stream.skipped, chunks)
+            scores = append_scores(begun, stream.skipped, chunks, stream.inputs())
         else:
             csv = None if json and out == "-" else out
             scores = write_scores(csv, chunks, stream.inputs(), keep_rows=json)

@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from cvae_edge.array_files import ArrayFile
 from cvae_edge.codec import Array
-from cvae_edge.errors import DataError, DataWarning
-from cvae_edge.fitting import is_bright, listed, warn_of_blanks, warn_of_masks
+from cvae_edge.errors import DataError
+from cvae_edge.fitting import is_bright
 from cvae_edge.image_files import require_few_broken
 from cvae_edge.preprocess import Pixels, to_float
 from cvae_edge.runtime.arguments import as_latents
+from cvae_edge.runtime.notes import Notes
 from cvae_edge.runtime.pieces import Images, Piece, PieceReader, pick_array
 from cvae_edge.runtime.sources import Sources, open_source
 
+_FIRST_TIME = "the images must be those of the first time"
 _CHUNK, _CHUNK_BYTES = 512, 1 << 25  # images, and bytes of them as float32, that are run together
 
 
@@ -96,20 +98,21 @@ class ImageStream:
             yield from (f"{piece.file.path}{number}" for number in piece.numbers)
 
     def _skip(self, done: Iterator[str]) -> None:
-        for piece in self._reader.cut(self._sources.files()):
-            names = list(islice(done, len(piece.names)))
-            expected = piece.names[: len(names)]
-            if names != expected:
-                other = next((a, b) for a, b in zip(names, expected, strict=True) if a != b)
-                raise DataError(f"the images must be those of the first time: {other[0]} was "
-                                f"where {other[1]} is now")  # fmt: skip
-            if len(names) < len(piece.names):
+        pieces = self._reader.cut(self._sources.files())
+        for name in done:
+            piece = next(pieces, None)
+            if piece is None:
+                raise DataError(f"{_FIRST_TIME}: {name} is missing now")
+            now = piece.names
+            was = [name, *islice(done, len(now) - 1)]
+            for a, b in zip(was, now, strict=False):  # what is done may end within a piece
+                if a != b:
+                    raise DataError(f"{_FIRST_TIME}: {a} was where {b} is now")
+            if len(was) < len(now):
                 return
-            self.skipped += len(names)
+            self.skipped += len(now)
             self._skipped_pieces += 1
             self._skipped_files += piece.is_last
-        if (more := next(done, None)) is not None:
-            raise DataError(f"the images must be those of the first time: {more} is missing now")
 
     def _pieces(self) -> Iterator[Piece]:
         """Give the pieces that are not left out."""
@@ -127,7 +130,7 @@ class ImageStream:
         """
         chunk: list[Images] = []
         n, done = 0, self._skipped_files
-        notes = _Notes(self._pixels)
+        notes = Notes(self._pixels)
         strict = self._total == 1 or not self._skip_broken
         for read in self._reader.read(self._pieces(), self._are_masks(), strict):
             more = 0 if read.images is None else len(read.images)
@@ -214,49 +217,3 @@ def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
         return parts[0]
     mixed = len({part.dtype for part in parts}) > 1
     return np.concatenate([to_float(part) for part in parts] if mixed else parts)
-
-
-class _Tally:
-    """How many files something holds for, and the first of them."""
-
-    def __init__(self) -> None:
-        self.n, self._first, self._last = 0, "", ""
-
-    def add(self, name: str) -> None:
-        """Count a file once, of which several pieces may come after each other."""
-        self._first = self._first or name
-        self.n += name != self._last
-        self._last = name
-
-    def __str__(self) -> str:
-        return listed(self._first, self.n)
-
-
-class _Notes:
-    """What is to be said of images when all of them were read."""
-
-    def __init__(self, pixels: Pixels) -> None:
-        self.broken: list[str] = []
-        self._reasons: list[str] = []
-        self._pixels = pixels
-        self._masks, self._blanks = _Tally(), _Tally()
-
-    def take(self, read: Images) -> None:
-        """Remember the warnings that a piece gives rise to."""
-        name = read.piece.file.name
-        if read.images is None:
-            self.broken.append(name)
-            self._reasons.append(read.error)
-        if read.is_mask:
-            self._masks.add(name)
-        if read.is_blank:
-            self._blanks.add(name)
-
-    def warn(self) -> None:
-        """Say it."""
-        for reason in self._reasons:
-            warnings.warn(f"skipped: {reason}", DataWarning, stacklevel=2)
-        if self._blanks.n:
-            warn_of_blanks(str(self._blanks), self._pixels)
-        if self._masks.n:
-            warn_of_masks(str(self._masks))

@@ -110,18 +110,23 @@ def write_scores(
     return summary
 
 
-def append_scores(begun: Begun, rows: int, chunks: Iterable[Scores]) -> Summary:
+def append_scores(
+    begun: Begun, rows: int, chunks: Iterable[Scores], inputs: Iterable[str]
+) -> Summary:
     """Append lines to a .csv as scores come, each chunk whole and on the disk.
 
     Args:
         begun: the .csv.
         rows: how many of its rows stay.
         chunks: scores of the further images.
+        inputs: files that must not be written to.
 
     Raises:
-        DataError: the rows that are there have other columns, or another process writes it.
+        DataError: the rows that are there have other columns, another process writes it, or it is
+            one of ``inputs``.
         OSError: it cannot be written.
     """
+    require_apart([begun.path], inputs)
     head, end, anomalies = begun.up_to(rows)
     summary = Summary(anomalies=anomalies)
     begun.path.parent.mkdir(parents=True, exist_ok=True)
