@@ -157,7 +157,8 @@ def _section(results: Results, batch: int) -> str:
     columns = [column for column in rows[0] if column != "batch"]
     noise = results.noise.get(batch)
     measured = f"{100 * noise.noise:.1f}%" if noise else "not known, so no difference is reported"
-    table = markdown_table(columns, [[row[column] for column in columns] for row in rows])
+    cells = [[row[column] for column in columns] for row in rows]
+    table = markdown_table(columns, cells, numbers=True)
     return f"## Batch {batch}\n\nThe noise is {measured}.\n\n{table.rstrip()}"
 
 
