@@ -35,22 +35,25 @@ def inspect_machine() -> dict[str, dict[str, Any]]:
     """Return what ``doctor`` shows, without importing a framework; None marks what is not there."""
     from cvae_edge.runtime.engines import ENGINES
 
+    # Packages, whether one of them will do, and how to get them.
     purposes = {
-        "run bundles": (_BASE, "pip install cvae-edge"),
-        **{f"run {e.format} files in {e.name}": (e.packages, e.install) for e in ENGINES.values()},
-        "train and export": (_TRAIN, 'pip install "cvae-edge[train]"'),
+        "run bundles": (_BASE, all, "pip install cvae-edge"),
+        **{
+            f"run {e.format} files in {e.name}": (e.packages, any, e.install)
+            for e in ENGINES.values()
+        },
+        "train and export": (_TRAIN, all, 'pip install "cvae-edge[train]"'),
     }
     packages = {
         f"{name} ({purpose})": installed_version(name)
-        for purpose, (names, _) in purposes.items()
+        for purpose, (names, *_) in purposes.items()
         for name in names
     }
-    engines = {f"run {e.format} files in {e.name}" for e in ENGINES.values()}
-    missing = {}
-    for purpose, (names, install) in purposes.items():
-        found = [installed_version(name) is not None for name in names]
-        if not (any(found) if purpose in engines else all(found)):  # one of an engine's will do
-            missing[f"to {purpose}"] = install
+    missing = {
+        f"to {purpose}": install
+        for purpose, (names, suffice, install) in purposes.items()
+        if not suffice(packages[f"{name} ({purpose})"] for name in names)
+    }
     return {
         "versions": {"cvae-edge": __version__, "python": platform.python_version()},
         "packages": packages,

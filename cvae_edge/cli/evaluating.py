@@ -14,6 +14,7 @@ from cvae_edge.cli.options import (
     DATA,
     DEFAULT_RUN,
     JSON,
+    PRIOR,
     RUNNING,
     TRUST,
     as_precision,
@@ -56,11 +57,7 @@ def evaluate(
         callback=as_precision,
         rich_help_panel=RUNNING,
     ),
-    prior: str = typer.Option(
-        "auto",
-        help="Where latents come from: flow (learned), standard (normal), or auto.",
-        rich_help_panel=RUNNING,
-    ),
+    prior: str = PRIOR,
     data: str | None = typer.Option(
         None, help="Data to evaluate on, in place of the run's own.", rich_help_panel=DATA
     ),

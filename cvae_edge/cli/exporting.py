@@ -10,13 +10,14 @@ import typer
 from cvae_edge.cli.extra import need_tensorflow
 from cvae_edge.cli.options import (
     ALSO,
-    DATA,
     DEFAULT_RUN,
     JSON,
     MODEL,
+    MOVED_DATA,
     OUTPUT,
-    RUNNING,
+    PROVIDER,
     SUBJECT,
+    THREADS,
     TRUST,
     as_precision,
     one_bundle,
@@ -64,9 +65,7 @@ def export(
         help="Type of the inputs and outputs of int8 TFLite files: float32 or int8.",
         rich_help_panel=OUTPUT,
     ),
-    data: str | None = typer.Option(
-        None, help="Place of the run's data, if it was moved.", rich_help_panel=DATA
-    ),
+    data: str | None = MOVED_DATA,
     calibration_samples: int = typer.Option(
         500, help="Number of training images that set the ranges of int8.", rich_help_panel=MODEL
     ),
@@ -135,12 +134,8 @@ def export(
 def verify(
     subject: Path | None = SUBJECT,
     bundle: Path | None = ALSO,
-    threads: int | None = typer.Option(
-        None, help="Threads to use. By default all cores.", rich_help_panel=RUNNING
-    ),
-    provider: str = typer.Option(
-        "cpu", help="What runs the files: cpu, cuda, openvino, ...", rich_help_panel=RUNNING
-    ),
+    threads: int | None = THREADS,
+    provider: str = PROVIDER,
     trust: bool = TRUST,
     json: bool = JSON,
 ) -> None:

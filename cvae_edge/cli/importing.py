@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.options import DATA, MODEL, OUTPUT
+from cvae_edge.cli.options import BINARIZE, CHANNELS, DATA, IMAGE_SIZE, MODEL, OUTPUT
 from cvae_edge.cli.output import say
 from cvae_edge.cli.planning import parse_size
 from cvae_edge.cli.run_summary import print_summary
@@ -51,19 +51,9 @@ def import_(
         None, help="Number of latents of that preset.", rich_help_panel=MODEL
     ),
     width: float = typer.Option(1.0, help="Width of that preset.", rich_help_panel=MODEL),
-    binarize: str | None = typer.Option(
-        None,
-        help="What pixels become: none (as they are), threshold (at 0.5) or draw (Bernoulli).",
-        rich_help_panel=DATA,
-    ),
-    image_size: str | None = typer.Option(
-        None, help="Resize images to 64 or 64x48, height first.", rich_help_panel=DATA
-    ),
-    channels: int | None = typer.Option(
-        None,
-        help="Channels to make: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
-        rich_help_panel=DATA,
-    ),
+    binarize: str | None = BINARIZE,
+    image_size: str | None = IMAGE_SIZE,
+    channels: int | None = CHANNELS,
     fit: str = typer.Option(
         "stretch", help="How images are resized: stretch, crop or pad.", rich_help_panel=DATA
     ),

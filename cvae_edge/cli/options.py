@@ -58,6 +58,24 @@ PROVIDER = typer.Option(
 )
 
 
+BINARIZE = typer.Option(
+    None,
+    help="What pixels become: none (as they are), threshold (at 0.5) or draw (Bernoulli).",
+    rich_help_panel=DATA,
+)
+IMAGE_SIZE = typer.Option(
+    None, help="Resize images to 64 or 64x48, height first.", rich_help_panel=DATA
+)
+CHANNELS = typer.Option(
+    None,
+    help="Channels to make: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
+    rich_help_panel=DATA,
+)
+MOVED_DATA = typer.Option(
+    None, help="Place of the run's data, if it was moved.", rich_help_panel=DATA
+)
+
+
 def as_precision(word: str) -> str:
     """Return the precision that a word of the command line means."""
     return SHORT.get(word, word)

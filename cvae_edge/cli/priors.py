@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.options import DATA, DEFAULT_RUN, TRAINING
+from cvae_edge.cli.options import DEFAULT_RUN, MOVED_DATA, TRAINING
 from cvae_edge.cli.output import progress_bar, say
 from cvae_edge.cli.run_summary import print_summary
 
@@ -20,9 +20,7 @@ def prior(
         "training, at most 60.",
         rich_help_panel=TRAINING,
     ),
-    data: str | None = typer.Option(
-        None, help="Place of the run's data, if it was moved.", rich_help_panel=DATA
-    ),
+    data: str | None = MOVED_DATA,
 ) -> None:
     """Fit a learned prior to a finished run, in place of its own."""
     need_tensorflow()

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from cvae_edge.cli.extra import need_tensorflow
-from cvae_edge.cli.options import DATA, DEFAULT_RUN, MODEL, OUTPUT, TRAINING
+from cvae_edge.cli.options import (
+    BINARIZE,
+    CHANNELS,
+    DATA,
+    DEFAULT_RUN,
+    IMAGE_SIZE,
+    MODEL,
+    OUTPUT,
+    TRAINING,
+)
 from cvae_edge.cli.output import progress_bar, say
 from cvae_edge.cli.planning import TrainingPlan, check_options, parse_size, plan_training
 from cvae_edge.cli.run_summary import print_summary
@@ -93,25 +102,15 @@ def train(
         help="Seed of the weights, the order of images and the noise.",
         rich_help_panel=TRAINING,
     ),
-    binarize: str | None = typer.Option(
-        None,
-        help="What pixels become: none (as they are), threshold (at 0.5) or draw (Bernoulli).",
-        rich_help_panel=DATA,
-    ),
+    binarize: str | None = BINARIZE,
     validation: int | None = typer.Option(
         None,
         help="Training images to hold out for validation. 0 trains on all and keeps "
         "the last weights.",
         rich_help_panel=DATA,
     ),
-    image_size: str | None = typer.Option(
-        None, help="Resize images to 64 or 64x48, height first.", rich_help_panel=DATA
-    ),
-    channels: int | None = typer.Option(
-        None,
-        help="Channels to make: 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha.",
-        rich_help_panel=DATA,
-    ),
+    image_size: str | None = IMAGE_SIZE,
+    channels: int | None = CHANNELS,
     fit: str | None = typer.Option(
         None, help="How images are resized: stretch, crop or pad.", rich_help_panel=DATA
     ),
