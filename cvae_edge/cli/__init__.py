@@ -123,7 +123,14 @@ def main() -> None:
     try:
         app()
     except BaseException as raised:
-        sys.exit(_exit_code(_cause(raised)))
+        code = _exit_code(_cause(raised))
+        try:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except OSError as error:
+            discard_output()  # or Python would try again when it ends, and exit with 120
+            code = code if code not in (None, 0, 1) else _exit_code(error)
+        sys.exit(code)
 
 
 def _fill_standard() -> None:

@@ -100,12 +100,13 @@ def test_no_error_exits_with_1_which_means_an_anomaly(run_cli, monkeypatch, rais
 )
 def test_standard_output_that_is_full_or_closed_is_exit_2(arguments, unbuffered):
     command = [sys.executable, *unbuffered, "-m", "cvae_edge", *arguments]
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("wb") as full:
-        result = subprocess.run(command, stdout=full, stderr=-1, text=True)
+        result = subprocess.run(command, stdout=full, stderr=-1, text=True, env=env)
     assert (result.returncode, result.stderr) == (2, "cvae-edge: No space left on device\n")
     read, write = os.pipe()
     os.close(read)
-    result = subprocess.run(command, stdout=write, stderr=-1, text=True)
+    result = subprocess.run(command, stdout=write, stderr=-1, text=True, env=env)
     os.close(write)
     assert result.returncode == 2
     assert result.stderr == "cvae-edge: standard output was closed before all was written\n"
